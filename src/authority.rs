@@ -126,6 +126,9 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 const SAYING_INTERVAL: Duration = Duration::from_secs(1);
 const HEARING_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often everything is loaded from a database that runs away meanwhile.
+const LOADING_ATTEMPTS: u32 = 5;
+
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Entries dropped in one commit.
@@ -277,8 +280,6 @@ impl Authority {
             .database
             .as_ref()
             .map(|shared| shared.follow_interval);
-        // From now on: reading everything may have taken longer than what was read counts as recent.
-        store.follow(&mut || Ok(()))?;
         let listener = following::start(&store, interval.unwrap_or_default());
         let listener = listener.map_err(AuthorityError::Thread)?;
         let index = Arc::clone(store.index());
@@ -576,8 +577,17 @@ fn open_store(
 ) -> Result<(Store, Option<Replica>), StoreError> {
     let directory = &settings.directory;
     if let Some(shared) = &settings.database {
-        let (store, replica) = Store::on(&shared.database, shared.lease, directory)?;
-        return Ok((store, Some(replica)));
+        let mut attempts = LOADING_ATTEMPTS;
+        loop {
+            let (store, replica) = Store::on(&shared.database, shared.lease, directory)?;
+            // Reading everything may have taken longer than what was read counts as recent, and others may
+            // have written more meanwhile than can be followed.
+            match store.follow(&mut || Ok(())) {
+                Ok(()) => return Ok((store, Some(replica))),
+                Err(error) if error.is_over() && attempts > 1 => attempts -= 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
     let opening = Opening {
         cache_bytes: settings.cache_bytes,

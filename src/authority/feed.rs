@@ -1,7 +1,7 @@
 //! What edges are told: generations, and what changed since.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -144,9 +144,9 @@ pub(super) enum PollError {
 }
 
 impl State {
-    /// Goes over to an epoch, in which what was built before is of no use.
+    /// Goes over to a later epoch, in which what was built before is of no use.
     fn enter(&mut self, epoch: u64) {
-        if epoch != self.epoch {
+        if epoch > self.epoch {
             self.epoch = epoch;
             self.current = None;
         }
@@ -215,14 +215,14 @@ impl Publisher {
         if let Some(keys) = store.kept()? {
             self.parts.signer.take(keys);
         }
-        let epoch = store.kept::<Epoch>()?;
-        let published = store.kept::<GenerationNumber>()?;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // At one instant, since a generation is of an epoch.
+        let (epoch, published) = store.kept_together::<Epoch, GenerationNumber>()?;
+        let mut state = self.state_mut();
         if let Some(Epoch(epoch)) = epoch {
             state.enter(epoch);
         }
         if let Some(GenerationNumber(number)) = published {
-            state.published = number;
+            state.published = number.max(state.published);
         }
         drop(state);
         self.due.notify_one();
@@ -286,6 +286,10 @@ impl Publisher {
             .flatten()
             .find(|generation| generation.manifest.generation == number)
             .and_then(|generation| generation.segments.get(index).cloned())
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest generation.
@@ -479,7 +483,7 @@ impl Publisher {
         let Epoch(epoch) = begun;
         if begun != next {
             // Another authority was first.
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state_mut();
             state.enter(epoch);
             return Ok(());
         }
@@ -494,7 +498,7 @@ impl Publisher {
              backup, and what was revoked since has to be revoked again; a new epoch begins"
         );
         self.parts.metrics.epoch_began();
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state_mut();
         state.enter(epoch);
         drop(state);
         self.due.notify_one();
@@ -582,11 +586,14 @@ impl Publisher {
         };
         // Read before the index, which is told of every change before the history is.
         let (head, tally) = self.parts.history.head_and_tally();
+        // Not simply one more than the last: after a restored backup that number was given out
+        // before, and caches hold its segments for ever.
+        let number = now_milliseconds.max(last_number.saturating_add(1));
+        // Also where this one comes to nothing: something of it may have been written.
+        self.state_mut().last_number = number;
         let plan = Plan {
             epoch,
-            // Not simply one more than the last: after a restored backup that number was given out
-            // before, and caches hold its segments for ever.
-            number: now_milliseconds.max(last_number.saturating_add(1)),
+            number,
             head,
             tally,
             bits: self.parts.bits,
@@ -626,10 +633,12 @@ impl Publisher {
 
     fn put_in_use(&self, generation: Generation) {
         let number = generation.manifest.generation;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state_mut();
         state.last_number = number.max(state.last_number);
         state.published = number.max(state.published);
-        state.loaded = number.max(state.loaded);
+        if generation.manifest.epoch <= state.epoch {
+            state.loaded = number.max(state.loaded);
+        }
         // A generation of an epoch that has ended meanwhile is dropped.
         if state.epoch == generation.manifest.epoch {
             state.previous = state.current.take();

@@ -176,7 +176,7 @@ impl Generation {
 
     /// In the form in which authorities keep it for each other.
     #[must_use]
-    pub(super) fn kept(&self, kept_from: u64) -> KeptGeneration {
+    pub(super) fn kept(&self, published: u64) -> KeptGeneration {
         let numbers = [
             self.capacity,
             self.room.cut_offs,
@@ -187,7 +187,7 @@ impl Generation {
         description.extend(self.manifest.encode());
         KeptGeneration {
             number: self.manifest.generation,
-            kept_from,
+            published,
             description,
             segments: self.segments.clone(),
         }

@@ -471,6 +471,22 @@ impl Store {
         bytes.as_deref().map(S::read).transpose()
     }
 
+    /// Two settings as they were at one instant.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn kept_together<S: Setting, T: Setting>(
+        &self,
+    ) -> Result<(Option<S>, Option<T>), StoreError> {
+        let (first, second) = self.read(|snapshot| {
+            let first = snapshot.setting(S::NAME)?;
+            Ok((first, snapshot.setting(T::NAME)?))
+        })?;
+        let first = first.as_deref().map(S::read).transpose()?;
+        Ok((first, second.as_deref().map(T::read).transpose()?))
+    }
+
     #[cfg(test)]
     /// The changes after `sequence` that are still kept, each with its number and the chain after
     /// it, oldest first.

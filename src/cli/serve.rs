@@ -163,8 +163,8 @@ impl fmt::Debug for SecretUrl {
 enum Served {
     /// The process was told to stop.
     Stopped,
-    /// Everything has to be loaded anew from the database.
-    Ended(End),
+    /// Everything has to be loaded anew from the database, unless the process is told to stop.
+    Ended(End, Arc<AtomicBool>),
 }
 
 /// How much is logged.
@@ -219,7 +219,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
     runtime.shutdown_timeout(LAST_WORK);
     match served? {
         Served::Stopped => Ok(()),
-        Served::Ended(end) => Err(ServeError::Again {
+        Served::Ended(_, told) if told.load(Ordering::Relaxed) => Ok(()),
+        Served::Ended(end, _) => Err(ServeError::Again {
             end,
             source: start_again(),
         }),
@@ -229,10 +230,11 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
 /// Makes this process one that has just been started. What the authority had in memory is of no use any
 /// more, and none of it is left. Returns only when that is not possible.
 fn start_again() -> io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
+    // A file that was replaced meanwhile has another name now, or none.
+    let program = std::env::current_exe()
+        .ok()
+        .filter(|program| program.exists());
+    let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| program.clone().into());
     std::process::Command::new(program)
@@ -267,9 +269,16 @@ async fn serve(
         None => None,
     };
     let settings = settings(arguments, files, database);
+    if settings.database.is_some() {
+        // A process that starts itself again may be the first of its container, to which a signal that it
+        // does not handle is none.
+        tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
+    }
     let authority = Authority::start(&settings, access, stopping)?;
-    // Not before: a signal ends the process at once while it reads its store.
-    tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
+    if settings.database.is_none() {
+        // Not before: a signal ends the process at once while it reads its store.
+        tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
+    }
     let replica = authority.replica().cloned();
     if let Some(replica) = replica.clone() {
         tokio::spawn(async move {
@@ -296,9 +305,9 @@ async fn serve(
     let Some(replica) = replica else {
         return Ok(Served::Stopped);
     };
-    let end = replica.end().filter(|_| !told.load(Ordering::Relaxed));
+    let end = replica.end();
     let _ = tokio::task::spawn_blocking(move || replica.leave()).await;
-    Ok(end.map_or(Served::Stopped, Served::Ended))
+    Ok(end.map_or(Served::Stopped, |end| Served::Ended(end, told)))
 }
 
 /// Opens the database.
@@ -601,6 +610,11 @@ pub(super) fn database_hint(error: &DatabaseError) -> Option<&'static str> {
             "`portcullis migrate --store URL` makes them, with a role that may create a schema; the \
              role of `portcullis serve` needs `USAGE` on it, and to read and write its tables",
         ),
+        DatabaseError::NoRight(_) => Some(
+            "`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA portcullis TO ROLE`, by the \
+             role that made them, also after each `portcullis migrate`",
+        ),
+        DatabaseError::AtWork => Some("stop it, and all that stand by, and migrate then"),
         DatabaseError::Version { expected, found } if *found > *expected => {
             Some("a later version of the program has made them; take that one")
         }

@@ -16,6 +16,9 @@ use crate::time::milliseconds;
 /// A poll that another authority has said to be open, and has not confirmed for this long, may be over.
 const CONFIRMED: Duration = Duration::from_secs(3);
 
+/// More than any authority has.
+const LANES: u32 = 1 << 20;
+
 /// An edge, as authorities tell each other of it. Times are so many milliseconds ago.
 #[derive(Debug, Deserialize, Serialize)]
 struct Said {
@@ -53,9 +56,9 @@ impl Edges {
     /// be read, since another version has written it, is left out.
     pub(super) fn hear(&mut self, others: Vec<(Duration, Vec<u8>)>, now: Instant) {
         self.others.clear();
-        for (age, content) in others {
+        for (index, (age, content)) in (1_u32..).zip(others) {
             let said: Vec<Said> = serde_json::from_slice(&content).unwrap_or_default();
-            for (key, edge) in said.into_iter().map(|said| said.read(age, now)) {
+            for (key, edge) in said.into_iter().map(|said| said.read(index, age, now)) {
                 merge(&mut self.others, key, edge, now);
             }
         }
@@ -118,14 +121,21 @@ impl Said {
         }
     }
 
-    fn read(self, age: Duration, now: Instant) -> (Key, Edge) {
+    /// What authority `index` has said. Each counts lanes by itself, so no lane of one is a lane of another.
+    fn read(self, index: u32, age: Duration, now: Instant) -> (Key, Edge) {
         let at = |milliseconds: u64| {
             let ago = Duration::from_millis(milliseconds).saturating_add(age);
             now.checked_sub(ago).unwrap_or(now)
         };
         let who = match (self.process, self.lane) {
             (Some(process), _) => Who::Process(process),
-            (None, lane) => Who::Lane(self.address, lane.unwrap_or_default()),
+            (None, lane) => {
+                let lane = lane.unwrap_or_default();
+                Who::Lane(
+                    self.address,
+                    lane.saturating_add(index.saturating_mul(LANES)),
+                )
+            }
         };
         let key = Key {
             credential: self.caller.into(),

@@ -23,8 +23,9 @@ use crate::revocation::{
 };
 use crate::time::UnixTime;
 
-/// How long a check waits for what other authorities have committed, at most: an edge gives up soon after.
-const HEARING_LIMIT: Duration = Duration::from_secs(1);
+/// How long a check waits for what other authorities have committed, at most: an edge asks once more soon
+/// after.
+const HEARING_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long a check waits to be told whether its issuer is known: a database that does not answer would
 /// hold its answer up for longer than the lease runs.

@@ -247,8 +247,7 @@ impl Area {
         let Some(Held { number, .. }) = self.claim else {
             return Ok(());
         };
-        let holder = self.store.kept::<AreaHolder>();
-        let holder = holder.map_err(|error| unavailable(&error))?;
+        let holder = self.read(|store| store.kept::<AreaHolder>()).await?;
         if matches!(holder, Some(AreaHolder(Some(claim))) if claim.number == number) {
             return Ok(());
         }
@@ -274,7 +273,7 @@ impl Area {
     async fn settle(self) {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.finish_and_free().await {
-            if self.is_lost() {
+            if self.is_lost().await {
                 return;
             }
             tracing::warn!(%error, "an import is not at its end; it is tried again");
@@ -285,18 +284,18 @@ impl Area {
 
     async fn finish_and_free(&self) -> Result<(), WriteError> {
         self.finish_left().await?;
-        if self.claim.is_none() || self.is_lost() {
+        if self.claim.is_none() || self.is_lost().await {
             return Ok(());
         }
         self.write(DropStaged).await
     }
 
     /// Whether another process has taken the area over, or none has it any more.
-    fn is_lost(&self) -> bool {
+    async fn is_lost(&self) -> bool {
         let Some(Held { number, .. }) = self.claim else {
             return false;
         };
-        match self.store.kept::<AreaHolder>() {
+        match self.read(|store| store.kept::<AreaHolder>()).await {
             Ok(Some(AreaHolder(Some(claim)))) => claim.number != number,
             Ok(_) => true,
             Err(_) => false,
@@ -309,13 +308,13 @@ impl Area {
         // An empty commit, since a store that is closed after a failure is opened only by the next
         // write.
         self.writer.write_in_turn(Nothing).await?;
-        let complete = complete_in(&self.store).map_err(|error| unavailable(&error))?;
+        let complete = self.read(complete_in).await?;
         if let Some(pieces) = complete {
             let revoked = self.carry_out(pieces).await?;
             tracing::warn!(revoked, "carried out an import that had been interrupted");
             return Ok(());
         }
-        let staged = self.store.staged(0).map_err(|error| unavailable(&error))?;
+        let staged = self.read(|store| store.staged(0)).await?;
         if staged.is_some() {
             self.write(DropStaged).await?;
             tracing::warn!("threw away an import that had been interrupted");
@@ -327,7 +326,7 @@ impl Area {
     /// them.
     async fn carry_out(&self, pieces: u64) -> Result<u64, WriteError> {
         let mut revoked = 0;
-        let mut next = self.piece_from(0, pieces)?;
+        let mut next = self.piece_from(0, pieces).await?;
         while let Some((number, revocations)) = next {
             self.history.wait_for_edges().await;
             let work = ApplyStaged {
@@ -335,9 +334,8 @@ impl Area {
                 revocations,
             };
             // The next piece is read while this one is written.
-            let (written, read) = tokio::join!(biased; self.write(work), async {
-                self.piece_from(number.saturating_add(1), pieces)
-            });
+            let following = self.piece_from(number.saturating_add(1), pieces);
+            let (written, read) = tokio::join!(biased; self.write(work), following);
             revoked += written?.revoked;
             next = read?;
         }
@@ -345,14 +343,24 @@ impl Area {
         Ok(revoked)
     }
 
+    /// Reads on a thread that may wait for the store.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        let store = Arc::clone(&self.store);
+        let read = tokio::task::spawn_blocking(move || work(&store)).await;
+        let read = read.map_err(|_| WriteError::Unavailable)?;
+        read.map_err(|error| unavailable(&error))
+    }
+
     /// The first of the pieces from `start` on and before `end`.
-    fn piece_from(
+    async fn piece_from(
         &self,
         start: u64,
         end: u64,
     ) -> Result<Option<(u64, Vec<Revocation>)>, WriteError> {
-        let staged = self.store.staged(start);
-        let staged = staged.map_err(|error| unavailable(&error))?;
+        let staged = self.read(move |store| store.staged(start)).await?;
         let Some((number, piece)) = staged.filter(|(number, _)| *number < end) else {
             return Ok(None);
         };

@@ -185,8 +185,8 @@ pub(super) struct Commit {
 pub(in crate::authority) struct KeptGeneration {
     /// Its number.
     pub number: u64,
-    /// Number of the oldest that is kept beside it.
-    pub kept_from: u64,
+    /// Number of the one that was published last, which is kept beside it.
+    pub published: u64,
     /// What is not in the segments.
     pub description: Vec<u8>,
     /// The segments.

@@ -132,6 +132,12 @@ pub enum DatabaseError {
     /// There are no tables, and this role must not make any.
     #[error("the database has no tables of Portcullis")]
     NoTables(#[source] Option<Box<dyn Error + Send + Sync>>),
+    /// This role must not use a table as it has to.
+    #[error("the role lacks a right to the table `portcullis.{0}`")]
+    NoRight(String),
+    /// A program of the first version is at work, which would answer from memory for a while.
+    #[error("an authority of an earlier version is at work on the database")]
+    AtWork,
     /// The tables are of another version of the program.
     #[error("expected version {expected} of the database's tables, found {found}")]
     Version {

@@ -35,6 +35,7 @@
 //! first authority that sees it begins a new epoch, and each loads anew what the database has.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ pub use vault::{Encrypted, SecretKey, SecretKeyError};
 pub(super) use copying::{Fresh, Original};
 
 use connection::{Connector, Fault, STATEMENT_LIMIT};
+use epoch::Begun;
 use follow::{Lost, Step};
 use replica::Presence;
 use snapshot::OpenSnapshot;
@@ -87,6 +89,9 @@ use transaction::OpenTransaction;
 /// unavailable. About as long as a failover of a well-kept database takes.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(100);
+
+/// A look at the state that takes more than this part of the lease is given up.
+const LOOKS_IN_A_LEASE: u32 = 4;
 
 /// How long coming in step may take: with all changes that are kept, some seconds.
 const NEWS_LIMIT: Duration = Duration::from_mins(1);
@@ -109,6 +114,8 @@ pub(super) struct Postgres {
     links: [Mutex<Option<Arc<Client>>>; 2],
     /// When the last transaction was begun in which something was written.
     sent: Mutex<Option<Duration>>,
+    /// The changes of settings that have been taken.
+    told_settings: AtomicU64,
     /// A commit whose end was asked for, and has not been answered.
     unsure: Mutex<Option<Commit>>,
 }
@@ -211,6 +218,7 @@ impl Postgres {
                 known: Arc::clone(&known),
                 links: Default::default(),
                 sent: Mutex::default(),
+                told_settings: AtomicU64::new(0),
                 unsure: Mutex::default(),
             }),
             known,
@@ -278,8 +286,13 @@ impl Postgres {
         let (known, _) = self.known.position();
         let looking = Arc::clone(client);
         let look = async move { State::look(&looking).await };
-        let state = self.connector.wait(STATEMENT_LIMIT, look);
-        let state = state.map_err(unreachable)?;
+        // In time for another one over a new connection, where this one has become silent.
+        let limit = (self.presence.lease / LOOKS_IN_A_LEASE).min(STATEMENT_LIMIT);
+        let state = self.connector.wait(limit, look);
+        let state = state.map_err(|fault| {
+            self.connector.forget_idle();
+            unreachable(fault)
+        })?;
         let end = match Step::of(self.presence.line, known, &state) {
             Step::Same => return Ok(()),
             Step::Behind => match self.follow_to_now(client) {
@@ -291,7 +304,7 @@ impl Postgres {
             Step::SetBack(commits) => End::SetBack(commits),
             Step::OtherLine => End::OtherLine,
         };
-        Err(self.see_to(end))
+        Err(self.see_to(end, known))
     }
 
     fn follow_to_now(&self, client: &Arc<Client>) -> Result<(), Lost> {
@@ -311,14 +324,19 @@ impl Postgres {
 
     /// Begins a new epoch where the database was set back, and no other process has done so; then all has
     /// to be loaded anew.
-    fn see_to(&self, end: End) -> StoreError {
+    fn see_to(&self, end: End, known: Commit) -> StoreError {
         let End::SetBack(lacks) = end else {
             return self.presence.finish(end);
         };
-        let beginning = epoch::begin(Arc::clone(&self.connector), self.presence.line, lacks);
+        let (connector, line) = (Arc::clone(&self.connector), self.presence.line);
+        let beginning = epoch::begin(connector, line, known, lacks);
         match self.connector.wait(STATEMENT_LIMIT, beginning) {
-            Ok(true) => self.presence.finish(end),
-            Ok(false) => self.presence.finish(End::OtherLine),
+            Ok(Begun::Here) => self.presence.finish(end),
+            Ok(Begun::Elsewhere) => self.presence.finish(End::OtherLine),
+            Ok(Begun::Needless) => {
+                tracing::warn!("a server of the database lacks commits that another one has");
+                unreachable(Fault::TimedOut)
+            }
             Err(fault) => unreachable(fault),
         }
     }
@@ -480,14 +498,19 @@ impl Engine for Postgres {
         let sent = clock::sleepless();
         self.look_and_follow(&client)?;
         self.keep(FOLLOWING, client);
+        let settings = self.known.settings();
         taken()?;
+        self.told_settings.store(settings, Ordering::Release);
         self.presence.saw(sent);
         Ok(())
     }
 
     fn settled(&self) {
-        let sent = *locked(&self.sent);
-        self.presence.saw(sent);
+        // Settings that were changed with it, or by others before, have to be taken first.
+        if self.told_settings.load(Ordering::Acquire) == self.known.settings() {
+            let sent = *locked(&self.sent);
+            self.presence.saw(sent);
+        }
     }
 
     fn is_keeper(&self) -> bool {

@@ -157,6 +157,12 @@ impl Connector {
         self.connected()
     }
 
+    /// Closes the connections that are kept for readers: the server that they lead to has become silent.
+    pub(super) fn forget_idle(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.clear();
+    }
+
     /// Keeps a connection, which has no transaction open, for the next reader.
     pub(super) fn keep(&self, client: Arc<Client>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

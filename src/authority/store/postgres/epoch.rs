@@ -5,21 +5,49 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault};
+use super::follow::Step;
 use super::journal::Touched;
 use super::row::at_most;
 use super::state::{COMMIT, Mark, State};
 use crate::authority::clock;
+use crate::authority::store::engine::Commit;
 use crate::authority::store::{Epoch, Setting as _};
 
+/// What became of it when an epoch was to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It has begun.
+    Here,
+    /// Another process was first.
+    Elsewhere,
+    /// The database lacks nothing after all: it was another server that lacked something.
+    Needless,
+}
+
 /// Begins a new epoch, and another line of commits after `line`, so that every process loads everything
-/// anew. `lacks` is how many commits are known to be lost. Does nothing, and says so, where the database is
-/// in a later line already.
-pub(super) async fn begin(connector: Arc<Connector>, line: i64, lacks: u64) -> Result<bool, Fault> {
+/// anew, in a database that lacks the commit `known`, and `lacks` commits in all.
+pub(super) async fn begin(
+    connector: Arc<Connector>,
+    line: i64,
+    known: Commit,
+    lacks: u64,
+) -> Result<Begun, Fault> {
     let client = Arc::clone(&connector).connect().await?;
     let state = State::lock(&client).await?;
-    if state.line > line {
+    let refused = match Step::of(line, known, &state) {
+        Step::OtherLine => Some(Begun::Elsewhere),
+        Step::Same => Some(Begun::Needless),
+        Step::Behind => {
+            let mark = State::mark_of(&client, at_most(known.number)).await?;
+            // Before the first commit there is none.
+            let is_there = mark.map_or([0; 16], |mark| mark.0) == known.mark;
+            is_there.then_some(Begun::Needless)
+        }
+        Step::SetBack(_) => None,
+    };
+    if let Some(refused) = refused {
         client.batch_execute("ROLLBACK").await?;
-        return Ok(false);
+        return Ok(refused);
     }
     let name = Epoch::NAME;
     let rows = client
@@ -82,5 +110,5 @@ pub(super) async fn begin(connector: Arc<Connector>, line: i64, lacks: u64) -> R
         "the database lacks commits that it had acknowledged; what was revoked with them has to be \
          revoked again; a new epoch begins"
     );
-    Ok(true)
+    Ok(Begun::Here)
 }

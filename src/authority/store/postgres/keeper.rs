@@ -10,6 +10,7 @@
 //! it stops before another begins. Taking the lease counts up `fence`; where it matters that no other
 //! authority has done so, a transaction looks at it, which does not depend on any clock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub(super) struct Keeper {
     duration: Duration,
     held: Mutex<Option<Held>>,
     url: Mutex<String>,
+    /// The process is about to end.
+    is_leaving: AtomicBool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +102,7 @@ impl Keeper {
             duration,
             held: Mutex::default(),
             url: Mutex::default(),
+            is_leaving: AtomicBool::new(false),
         }
     }
 
@@ -180,6 +184,9 @@ async fn turn(
     seen: &mut Seen,
     keeper: &Keeper,
 ) -> Result<(), Fault> {
+    if keeper.is_leaving.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let client = if let Some(client) = kept.take().filter(|client| !client.is_closed()) {
         client
     } else {
@@ -264,6 +271,7 @@ pub(super) async fn release(
     connector: Arc<Connector>,
     presence: Arc<Presence>,
 ) -> Result<(), Fault> {
+    presence.keeper.is_leaving.store(true, Ordering::Relaxed);
     let Some(token) = presence.keeper.held() else {
         return Ok(());
     };

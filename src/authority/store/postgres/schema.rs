@@ -25,6 +25,13 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7238155302)";
 const HAS_TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
     WHERE schemaname = 'portcullis' AND tablename = 'version')";
 
+/// A table that the role must not use as it has to.
+const MISSING_RIGHT: &str = "SELECT tables.name FROM unnest(ARRAY['entries', 'owners', 'issuers',
+        'log', 'staged', 'settings', 'state', 'journal', 'lease', 'generations', 'segments',
+        'edges']) AS tables (name),
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS rights (name)
+    WHERE NOT has_table_privilege('portcullis.' || tables.name, rights.name) LIMIT 1";
+
 const READ_VERSION: &str = "SELECT version FROM portcullis.version";
 
 /// The row of `state` changes with every commit, and that of `lease` with every renewal, so their pages
@@ -63,6 +70,10 @@ ALTER TABLE portcullis.state
     DROP COLUMN fence, DROP COLUMN holder, DROP COLUMN url, DROP COLUMN lease_milliseconds,
     DROP COLUMN renewals, DROP COLUMN expires_at;
 ";
+
+/// Answers with a row while a program of version 1 may answer from memory, which others would not hear of.
+const AT_WORK_ON_VERSION_1: &str = "SELECT 1 FROM portcullis.state
+    WHERE holder <> '' AND expires_at > clock_timestamp() FOR UPDATE";
 
 /// From version 1 to 2. The last commit gets its row in the journal, from which others follow. What is in
 /// `segments` does not get smaller by compression.
@@ -128,16 +139,24 @@ pub(super) fn migrate(connector: &Arc<Connector>) -> Result<Migrated, StoreError
     let made = connector.wait(STATEMENT_LIMIT, make(client, key));
     match made {
         Ok(Ok(made)) => Ok(made),
-        Ok(Err(found)) => Err(other_version(found)),
+        Ok(Err(error)) => Err(error.into()),
         Err(fault) => Err(DatabaseError::NoTables(Some(fault.into())).into()),
     }
 }
 
-async fn make(client: Arc<Client>, key: Vec<u8>) -> Result<Result<Migrated, i32>, Fault> {
+async fn make(client: Arc<Client>, key: Vec<u8>) -> Result<Result<Migrated, DatabaseError>, Fault> {
     client.batch_execute("BEGIN").await?;
     client.batch_execute(LOCK).await?;
     match version(&client).await? {
         Some(1) => {
+            if !client
+                .query_typed(AT_WORK_ON_VERSION_1, &[])
+                .await?
+                .is_empty()
+            {
+                client.batch_execute("ROLLBACK").await?;
+                return Ok(Err(DatabaseError::AtWork));
+            }
             client.batch_execute(REMOVE_LEASE_OF_VERSION_1).await?;
             client.batch_execute(TO_VERSION_2).await?;
             client.batch_execute("COMMIT").await?;
@@ -148,7 +167,7 @@ async fn make(client: Arc<Client>, key: Vec<u8>) -> Result<Result<Migrated, i32>
             return Ok(if found == VERSION {
                 Ok(Migrated::Current)
             } else {
-                Err(found)
+                Err(other_version(found))
             });
         }
         None => {}
@@ -183,6 +202,7 @@ async fn version(client: &Client) -> Result<Option<i32>, Fault> {
 /// [`DatabaseError`].
 pub(super) fn expect(connector: &Arc<Connector>) -> Result<(), StoreError> {
     if has_tables(connector)? {
+        expect_rights(connector)?;
         return copying::expect_none_begun(connector);
     }
     if migrate(connector)? == Migrated::Made {
@@ -202,7 +222,7 @@ pub(super) fn has_tables(connector: &Arc<Connector>) -> Result<bool, StoreError>
     let found = connector.wait(STATEMENT_LIMIT, async move { version(&reading).await });
     match found {
         Ok(Some(VERSION)) => vault::expect(connector, client).map(|()| true),
-        Ok(Some(found)) => Err(other_version(found)),
+        Ok(Some(found)) => Err(other_version(found).into()),
         Ok(None) => Ok(false),
         Err(fault) if fault.lacks_tables() => {
             Err(DatabaseError::NoTables(Some(fault.into())).into())
@@ -211,10 +231,27 @@ pub(super) fn has_tables(connector: &Arc<Connector>) -> Result<bool, StoreError>
     }
 }
 
-fn other_version(found: i32) -> StoreError {
+/// Expects the role to have the right to all that it has to do: one that was given rights to the tables of an
+/// earlier version lacks those to later ones.
+fn expect_rights(connector: &Arc<Connector>) -> Result<(), StoreError> {
+    let client = connector.for_reading()?;
+    let asking = Arc::clone(&client);
+    let found = connector.wait(STATEMENT_LIMIT, async move {
+        let rows = asking.query_typed(MISSING_RIGHT, &[]).await?;
+        let missing: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?;
+        Ok(missing)
+    });
+    let missing = found.map_err(|fault| DatabaseError::Unreachable(fault.into()))?;
+    connector.keep(client);
+    match missing {
+        Some(table) => Err(DatabaseError::NoRight(table).into()),
+        None => Ok(()),
+    }
+}
+
+const fn other_version(found: i32) -> DatabaseError {
     DatabaseError::Version {
         expected: VERSION,
         found,
     }
-    .into()
 }

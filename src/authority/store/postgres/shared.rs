@@ -16,11 +16,11 @@ use crate::authority::store::engine::{KeptGeneration, OtherEdges};
 /// What an authority has said of its edges for so long, and not again, is forgotten, in seconds.
 const FORGOTTEN_AFTER: f64 = 900.0;
 
-const SAY_EDGES: &str = "WITH forgotten AS (
-        DELETE FROM portcullis.edges
-        WHERE replica <> $1 AND said_at < clock_timestamp() - $3 * interval '1 second'
-    )
-    INSERT INTO portcullis.edges (replica, content, said_at) VALUES ($1, $2, clock_timestamp())
+const FORGET_EDGES: &str = "DELETE FROM portcullis.edges
+    WHERE replica <> $1 AND said_at < clock_timestamp() - $2 * interval '1 second'";
+
+const SAY_EDGES: &str =
+    "INSERT INTO portcullis.edges (replica, content, said_at) VALUES ($1, $2, clock_timestamp())
     ON CONFLICT (replica) DO UPDATE SET content = excluded.content, said_at = excluded.said_at";
 
 const HEAR_EDGES: &str = "SELECT content,
@@ -28,13 +28,14 @@ const HEAR_EDGES: &str = "SELECT content,
     FROM portcullis.edges
     WHERE replica <> $1 AND said_at >= clock_timestamp() - $2 * interval '1 second'";
 
-/// Writes a generation, of which no one is told yet, and removes those before the last one that was told.
+/// Writes a generation, of which no one is told yet, and removes those before it, but for the last one that
+/// was told.
 pub(super) fn put_generation(
     connector: &Arc<Connector>,
     generation: &KeptGeneration,
 ) -> Result<(), StoreError> {
     let number = signed(generation.number)?;
-    let kept_from = signed(generation.kept_from)?;
+    let published = signed(generation.published)?;
     // The secret under which names are hashed is in it.
     let name = name_of(generation.number);
     let sealed = connector
@@ -44,11 +45,11 @@ pub(super) fn put_generation(
     let writing = Arc::clone(&client);
     let done = connector.wait(STATEMENT_LIMIT, async move {
         for statement in [
-            "DELETE FROM portcullis.segments WHERE generation < $1",
-            "DELETE FROM portcullis.generations WHERE number < $1",
+            "DELETE FROM portcullis.segments WHERE generation < $1 AND generation <> $2",
+            "DELETE FROM portcullis.generations WHERE number < $1 AND number <> $2",
         ] {
-            let kept_from = [(&kept_from as _, Type::INT8)];
-            writing.query_typed(statement, &kept_from).await?;
+            let kept = [(&number as _, Type::INT8), (&published as _, Type::INT8)];
+            writing.query_typed(statement, &kept).await?;
         }
         Ok(())
     });
@@ -125,7 +126,7 @@ pub(super) fn generation(
     connector.keep(client);
     Ok(Some(KeptGeneration {
         number,
-        kept_from: number,
+        published: number,
         description,
         segments,
     }))
@@ -143,12 +144,13 @@ pub(super) fn exchange_edges(
     let others = connector.wait(STATEMENT_LIMIT, async move {
         let replica = replica.to_vec();
         if let Some(own) = own {
-            let said = [
+            let said = [(&replica as _, Type::BYTEA), (&own as _, Type::BYTEA)];
+            asking.query_typed(SAY_EDGES, &said).await?;
+            let forgotten = [
                 (&replica as _, Type::BYTEA),
-                (&own as _, Type::BYTEA),
                 (&FORGOTTEN_AFTER as _, Type::FLOAT8),
             ];
-            asking.query_typed(SAY_EDGES, &said).await?;
+            asking.query_typed(FORGET_EDGES, &forgotten).await?;
         }
         let asked = [
             (&replica as _, Type::BYTEA),

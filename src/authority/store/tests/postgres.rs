@@ -289,8 +289,26 @@ fn tables_of_another_version_are_refused_and_none_are_made_without_the_right_to(
         StoreError::Database(DatabaseError::Version { found: 1, .. })
     );
     assert!(is_earlier, "{refused:?}");
+    let at_work = |ends: &str| {
+        server.ask(
+            "versions",
+            &format!(
+                "UPDATE portcullis.state SET holder = '\\x01',
+                 expires_at = now() + interval '{ends}'"
+            ),
+        );
+    };
+    at_work("1 minute");
+    let refused = Database::migrate(address()).unwrap_err();
+    let is_at_work = matches!(refused, StoreError::Database(DatabaseError::AtWork));
+    assert!(is_at_work, "{refused:?}");
+    at_work("-1 second");
     assert_eq!(Database::migrate(address()).unwrap(), Migrated::Updated);
     assert_eq!(Database::migrate(address()).unwrap(), Migrated::Current);
+    // The rights that it was given were to the tables of then.
+    let refused = Database::open(weak).unwrap_err();
+    let lacks_right = matches!(refused, StoreError::Database(DatabaseError::NoRight(_)));
+    assert!(lacks_right, "{refused:?}");
     let kept = InDatabase::at(&url);
     let (store, other) = (kept.open(), kept.open());
     assert!(is_revoked(&store, "a"));
@@ -341,7 +359,7 @@ fn there_is_one_keeper_and_another_one_when_it_leaves_or_falls_silent() {
         follow(store);
         let generation = KeptGeneration {
             number,
-            kept_from: 0,
+            published: 0,
             description: vec![7; 100],
             segments: vec![vec![1; 1_000].into(), vec![2; 10].into()],
         };
