@@ -247,7 +247,7 @@ impl Area {
         let Some(Held { number, .. }) = self.claim else {
             return Ok(());
         };
-        let holder = self.read(|store| store.kept::<AreaHolder>()).await?;
+        let holder = self.read(Store::kept::<AreaHolder>).await?;
         if matches!(holder, Some(AreaHolder(Some(claim))) if claim.number == number) {
             return Ok(());
         }
@@ -295,7 +295,7 @@ impl Area {
         let Some(Held { number, .. }) = self.claim else {
             return false;
         };
-        match self.read(|store| store.kept::<AreaHolder>()).await {
+        match self.read(Store::kept::<AreaHolder>).await {
             Ok(Some(AreaHolder(Some(claim)))) => claim.number != number,
             Ok(_) => true,
             Err(_) => false,
