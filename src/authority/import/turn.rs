@@ -140,11 +140,6 @@ async fn finish_for_others(authority: Arc<Authority>) {
     let mut seen: Option<(Claim, Instant)> = None;
     loop {
         tokio::time::sleep(BEAT_INTERVAL).await;
-        let Ok(guard) = Arc::clone(&authority.importing).try_lock_owned() else {
-            // It is this one that has it.
-            seen = None;
-            continue;
-        };
         if !authority.store.is_keeper() {
             seen = None;
             continue;
@@ -162,6 +157,8 @@ async fn finish_for_others(authority: Arc<Authority>) {
         if since.elapsed() < SILENCE {
             continue;
         }
+        // Not before: callers who try to import meanwhile have it for a moment each.
+        let guard = Arc::clone(&authority.importing).lock_owned().await;
         match Area::claimed(&authority, guard, Some(claim)).await {
             Ok(Some(area)) => {
                 tracing::warn!("another authority has left an import; finishing it");
