@@ -1,6 +1,8 @@
 //! What the store and its engines are tested with.
 
+use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::authority::entry::{Revocation, Target};
@@ -53,6 +55,20 @@ pub(super) fn restoration(kind: Kind, value: &str) -> Restoration {
         actor: "operator".into(),
         reason: String::new(),
         origin: None,
+    }
+}
+
+/// Opens a store that was just closed. A server that another test starts at this moment has what this
+/// process had open, the lock of the directory too, until it is a program of its own.
+pub(super) fn open_after_another(directory: &Path, opening: Opening) -> Result<Store, StoreError> {
+    let since = Instant::now();
+    loop {
+        match Store::open(directory, opening) {
+            Err(StoreError::InUse { .. }) if since.elapsed() < Duration::from_secs(2) => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::file::FILE_NAME;
 use super::*;
 use crate::authority::entry::Revocation;
 use crate::authority::store::tests::{
-    NOW, Random, name_of, restoration, revocation, revoke, revoke_all, time,
+    NOW, Random, name_of, open_after_another, restoration, revocation, revoke, revoke_all, time,
 };
 use crate::authority::store::{Filter, Store};
 use crate::revocation::{Fingerprint, Kind};
@@ -28,7 +28,7 @@ fn open_in(directory: &Path) -> Result<Store, StoreError> {
 }
 
 fn open_with(directory: &Path, loss: Loss) -> Result<Store, StoreError> {
-    Store::open(directory, opening(loss))
+    open_after_another(directory, opening(loss))
 }
 
 pub(in crate::authority::store) fn opening(loss: Loss) -> Opening {

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::memory::{Database as Rows, Memory, Trouble};
 use super::postgres_server::{Server, has_postgres};
@@ -64,18 +64,8 @@ impl InMemory {
 }
 
 impl Kept for OnDisk {
-    /// A server that another test starts at this moment has what this process has open, the lock of the
-    /// directory too, until it is a program of its own.
     fn open(&self) -> Store {
-        let since = Instant::now();
-        loop {
-            match Store::open(self.0.path(), opening(Loss::Refused)) {
-                Err(StoreError::InUse { .. }) if since.elapsed() < Duration::from_secs(5) => {
-                    thread::sleep(Duration::from_millis(5));
-                }
-                opened => return opened.unwrap(),
-            }
-        }
+        open_after_another(self.0.path(), opening(Loss::Refused)).unwrap()
     }
 }
 

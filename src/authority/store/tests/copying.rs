@@ -84,7 +84,7 @@ fn expect_same(store: &Store, other: &Store) {
 }
 
 fn on_disk(directory: &Path) -> Store {
-    Store::open(directory, opening(Loss::Refused)).unwrap()
+    open_after_another(directory, opening(Loss::Refused)).unwrap()
 }
 
 fn at(directory: &Path) -> StorePlace {

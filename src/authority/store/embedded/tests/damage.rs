@@ -107,7 +107,7 @@ impl Sample {
             checked_bytes: self.checked_bytes,
             ..opening(loss)
         };
-        Store::open(directory, opening)
+        open_after_another(directory, opening)
     }
 
     /// A directory with a changed copy of this store in it.
