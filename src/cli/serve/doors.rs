@@ -1,0 +1,66 @@
+//! Where callers connect.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use super::{Arguments, ServeError};
+use crate::authority::{Authority, Certificate, Door, SignalsConfiguration, is_private};
+
+/// What is lacking for listening on this address, where others may connect.
+pub(super) fn refusal(arguments: &Arguments) -> Option<&'static str> {
+    if is_private(arguments.listen) || arguments.allow_insecure_listen {
+        return None;
+    }
+    match (&arguments.credentials, &arguments.tls_certificate) {
+        (None, _) => Some("credentials"),
+        (_, None) => Some("TLS"),
+        _ => None,
+    }
+}
+
+/// The listener. Where the process that has the same store has the address too, the message says so
+/// instead of blaming some other program.
+pub(super) fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {
+    let address = arguments.listen;
+    TcpListener::bind(address).map_err(|source| {
+        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
+        match Authority::expect_free(&arguments.data) {
+            Err(in_use) if is_taken => in_use.into(),
+            _ => ServeError::Listen { address, source },
+        }
+    })
+}
+
+/// Where callers connect, with a certificate that is read anew when its file has changed.
+pub(super) fn door(
+    listener: TcpListener,
+    tls: Option<Arc<Certificate>>,
+) -> Result<Door, ServeError> {
+    let tls = match tls {
+        Some(certificate) => {
+            tokio::spawn(Arc::clone(&certificate).follow());
+            Some(certificate.server()?)
+        }
+        None => None,
+    };
+    Ok(Door { listener, tls })
+}
+
+/// Where identity providers connect, as the signals file says.
+pub(super) fn door_for_signals(configuration: &SignalsConfiguration) -> Result<Door, ServeError> {
+    let tls = configuration.tls.as_ref();
+    let tls = tls.map(|files| Certificate::open(&files.certificate, &files.key));
+    let tls = tls.transpose().map_err(ServeError::SignalsTls)?;
+    let address = configuration.listen;
+    let listener =
+        TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
+    door(listener, tls)
+}
+
+/// The address that callers connect to.
+pub(super) fn url(door: &Door) -> Result<String, ServeError> {
+    let address = door.listener.local_addr().map_err(ServeError::Serve)?;
+    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{address}"))
+}
