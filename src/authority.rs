@@ -14,6 +14,7 @@
 //! | `credentials`, `certificate` | who may do what, and who the authority is |
 //! | `status_lists` | what issuers say of their tokens in lists, which edges ask about |
 //! | `webhook` | telling another system what happened |
+//! | `starting`, `upkeep` | how it begins, and what it does in the background |
 //! | `configuration` | the authority's own file: which issuers it trusts, and what it does by itself |
 //! | `signals` | receivers: identity providers tell that a user has signed out |
 //! | [`http`], `server` | the interface, and the connections it is spoken over |
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 mod certificate;
@@ -38,6 +38,7 @@ mod configuration;
 mod credentials;
 mod edges;
 mod entry;
+mod error;
 mod feed;
 mod file_stamp;
 mod following;
@@ -54,10 +55,12 @@ mod server;
 mod sessions;
 mod signals;
 mod signing;
+mod starting;
 mod status_lists;
 mod store;
 mod strict;
 mod text;
+mod upkeep;
 mod verifier;
 mod webhook;
 mod writer;
@@ -70,6 +73,7 @@ pub use configuration::{
 pub use credentials::{
     Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,
 };
+pub use error::AuthorityError;
 pub use request::{Limits, MAX_EXPIRY};
 pub use server::is_private;
 pub use sessions::{
@@ -93,46 +97,22 @@ pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};
 pub use webhook::{SecretError, WebhookError};
 
-use clock::Trust;
 use clocks::Clocks;
 use edges::EdgeWatch;
 use feed::Publisher;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
-use sessions::suspicion::{self, Kept, Responder};
-use sessions::{Ends, SessionEnds, Sessions, StartError, end_sessions, exchange_coverage};
-use signals::{OAuth, Receivers};
+use sessions::{Ends, SessionEnds, Sessions};
+use signals::Receivers;
 use signing::{FeedKey, FeedSigner};
+use starting::{open_store, respond_to_suspicions, start_sessions, start_signals};
 use status_lists::StatusLists;
-use store::{CHECKED_BYTES, Opening, Store};
+use store::Store;
 use verifier::{Known, Verifier};
-use webhook::{Pace, Webhook};
 use writer::Writer;
 
 use crate::revocation::EXPIRY_MARGIN;
-
-/// Logged when a row cannot be read.
-const DAMAGED: &str = "the store is damaged, and the next start will be refused for it";
-
-/// How often edges' clocks are compared with this one, and how often a difference is logged.
-const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
-const WARNING_INTERVAL: Duration = Duration::from_mins(1);
-
-/// Less than a second, including the check itself.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How often authorities tell each other which edges they see, and how often one looks that waits for them.
-const SAYING_INTERVAL: Duration = Duration::from_secs(1);
-const HEARING_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How often everything is loaded from a database that runs away meanwhile.
-const LOADING_ATTEMPTS: u32 = 5;
-
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Entries dropped in one commit.
-const SWEEP_LENGTH: usize = 2_000;
 
 /// How an authority is set up.
 #[derive(Clone, Debug)]
@@ -440,287 +420,6 @@ impl Authority {
             store_age: self.store.age(),
             false_positive_ratio: self.feed.false_positive_rate(),
             clock_difference: self.clocks.verdict(Instant::now()),
-        }
-    }
-
-    fn start_work(self: &Arc<Self>) {
-        tokio::spawn(Arc::clone(&self.history).announce());
-        tokio::spawn(Arc::clone(&self.feed).maintain());
-        tokio::spawn(Arc::clone(self).sweep());
-        tokio::spawn(end_sessions(Arc::clone(self)));
-        if self.sessions.is_shared() {
-            tokio::spawn(exchange_coverage(Arc::clone(self)));
-        }
-        tokio::spawn(Arc::clone(self).compare_clocks());
-        tokio::spawn(Arc::clone(self).watch_store());
-        if self.store.is_shared() {
-            tokio::spawn(Arc::clone(self).exchange_edges());
-        }
-        if let Some(receivers) = &self.signals {
-            receivers.begin(self);
-        }
-        import::resume(self);
-        if let Access::Credentials(credentials) = &self.access {
-            tokio::spawn(Arc::clone(credentials).follow());
-        }
-    }
-
-    /// Logs now and then, for ever, that edges disagree with this clock.
-    async fn compare_clocks(self: Arc<Self>) {
-        loop {
-            let clocks = self.clocks.verdict(Instant::now());
-            if clocks.is_off {
-                tracing::warn!(
-                    seconds_ahead = clocks.seconds(),
-                    voices = clocks.voices,
-                    cut_offs_refused = clocks.is_agreed,
-                    "edges do not agree with the clock of this machine"
-                );
-            }
-            let pause = if clocks.is_off {
-                WARNING_INTERVAL
-            } else {
-                CLOCKS_INTERVAL
-            };
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Checks between commits, for ever, that the store's file is still there.
-    async fn watch_store(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(WATCH_INTERVAL).await;
-            let store = Arc::clone(&self.store);
-            let checked = tokio::task::spawn_blocking(move || store.check()).await;
-            match checked {
-                Ok(Err(_)) => self.metrics.store_is_writable(false),
-                // An empty commit opens a store that was closed meanwhile, and shows that it can be
-                // written to.
-                Ok(Ok(())) if self.store.awaits_commit() => {
-                    let _ = self.writer.write(store::Nothing).await;
-                }
-                Ok(Ok(())) => {}
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Tells other authorities which edges this one sees, and hears of theirs, for ever.
-    async fn exchange_edges(self: Arc<Self>) {
-        let mut said: Option<Instant> = None;
-        loop {
-            tokio::time::sleep(HEARING_INTERVAL).await;
-            let is_due = said.is_none_or(|said| said.elapsed() >= SAYING_INTERVAL);
-            if !is_due && !self.edges.is_awaited() {
-                continue;
-            }
-            let own = is_due.then(|| self.edges.said());
-            let store = Arc::clone(&self.store);
-            let exchange = move || store.exchange_edges(own);
-            let Ok(exchanged) = tokio::task::spawn_blocking(exchange).await else {
-                return;
-            };
-            if is_due {
-                said = Some(Instant::now());
-            }
-            match exchanged {
-                Ok(others) => {
-                    let others = others.into_iter();
-                    let others = others.map(|other| (other.age, other.content)).collect();
-                    self.edges.hear(others);
-                }
-                Err(error) => {
-                    tracing::debug!(error = %chain_of(&error), "edges of others are not known");
-                }
-            }
-        }
-    }
-
-    /// Drops what has expired, a little at a time so that no request waits for it, for ever.
-    async fn sweep(self: Arc<Self>) {
-        let mut clock = Trust::new(clock::now_milliseconds(), Instant::now());
-        loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
-            let is_kept = clock.is_kept(clock::now_milliseconds(), Instant::now());
-            let is_ahead = || self.clocks.verdict(Instant::now()).is_ahead();
-            if !is_kept || !self.store.is_keeper() || is_ahead() {
-                continue;
-            }
-            loop {
-                let index = Arc::clone(&self.index);
-                let search = move || index.expired(clock::now(), SWEEP_LENGTH);
-                let Ok(expired) = tokio::task::spawn_blocking(search).await else {
-                    return;
-                };
-                let count = expired.len();
-                if count == 0 {
-                    break;
-                }
-                let Ok(dropped) = self.writer.write(store::DropExpired(expired)).await else {
-                    break;
-                };
-                tracing::debug!(count, "dropped expired entries");
-                if dropped.damaged > 0 {
-                    let damaged = dropped.damaged;
-                    tracing::error!(damaged, "expired entries cannot be read: {DAMAGED}");
-                    self.metrics.rows_damaged(damaged);
-                }
-            }
-        }
-    }
-}
-
-/// Opens the store, in a database or in a file.
-fn open_store(
-    settings: &Settings,
-    now_milliseconds: u64,
-) -> Result<(Store, Option<Replica>), StoreError> {
-    let directory = &settings.directory;
-    if let Some(shared) = &settings.database {
-        let mut attempts = LOADING_ATTEMPTS;
-        loop {
-            let (store, replica) = Store::on(&shared.database, shared.lease, directory)?;
-            // Reading everything may have taken longer than what was read counts as recent, and others may
-            // have written more meanwhile than can be followed.
-            match store.follow(&mut || Ok(())) {
-                Ok(()) => return Ok((store, Some(replica))),
-                Err(error) if error.is_over() && attempts > 1 => attempts -= 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    let opening = Opening {
-        cache_bytes: settings.cache_bytes,
-        checked_bytes: CHECKED_BYTES,
-        loss: settings.loss,
-        now_milliseconds,
-    };
-    Ok((Store::open(directory, opening)?, None))
-}
-
-/// Starts what is done about sessions that look stolen.
-fn respond_to_suspicions(
-    settings: &Settings,
-    sessions: &Arc<Sessions>,
-    writer: &Writer,
-    metrics: &Arc<Metrics>,
-) -> Result<(), WebhookError> {
-    let receiver = settings.configuration.webhook.as_ref();
-    let webhook = receiver.map(|receiver| Webhook::start(receiver, Pace::default(), metrics));
-    let limits = settings.limits;
-    sessions.respond_with(Responder::start(suspicion::Parts {
-        reactions: settings.configuration.suspicion.reactions,
-        sessions: Arc::downgrade(sessions),
-        writer: writer.clone(),
-        kept: Kept {
-            max_token_lifetime: limits.max_token_lifetime + limits.clock_skew,
-            expiry_margin: limits.expiry_margin,
-        },
-        session_ends: SessionEnds::of(&settings.configuration.issuers),
-        webhook: webhook.transpose()?,
-        metrics: Arc::clone(metrics),
-    }));
-    Ok(())
-}
-
-/// Starts what receives signals, where it is configured.
-fn start_signals(
-    settings: &Settings,
-    store: &Store,
-    metrics: &Metrics,
-) -> Result<Option<Arc<Receivers>>, AuthorityError> {
-    let Some(configuration) = settings.signals.clone() else {
-        return Ok(None);
-    };
-    let oauth = OAuth::start(&configuration, &settings.configuration.issuers, store)?;
-    let directory = &settings.directory;
-    let metrics = (metrics.signals.clone(), &metrics.streams);
-    let started = Receivers::start(configuration, oauth, directory, store.filter_key(), metrics);
-    Ok(Some(Arc::new(started?)))
-}
-
-/// Starts the registry of sessions, which the store tells of what is revoked.
-fn start_sessions(
-    settings: &Settings,
-    store: &Store,
-    metrics: &Metrics,
-) -> Result<Arc<Sessions>, AuthorityError> {
-    let limits = settings.configuration.sessions;
-    let limits = sessions::Limits {
-        max_sessions: limits.max_sessions,
-        retention: limits.retention,
-    };
-    let thresholds = settings.configuration.suspicion.thresholds.clone();
-    let metrics = metrics.sessions.clone();
-    let directory = &settings.directory;
-    let (key, address) = (store.filter_key(), settings.sessions.clone());
-    let (directory, runtime) = (directory.clone(), Handle::current());
-    // Redis is waited for where no task is held up by it.
-    let start = move || {
-        let kept = (&*directory, address.as_ref());
-        Sessions::start(key, (limits, thresholds), kept, runtime, metrics)
-    };
-    let started = std::thread::scope(|scope| scope.spawn(start).join());
-    let (sessions, registry) = started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    store.tell(registry);
-    if sessions.is_shared() {
-        tell_what_is_not_shared(&settings.configuration);
-    }
-    Ok(sessions)
-}
-
-/// Warns of what several authorities with one registry do not do together, where the operator has asked for
-/// it.
-fn tell_what_is_not_shared(configuration: &Configuration) {
-    let mut issuers = configuration.issuers.iter();
-    let session_policy = issuers.any(|issuer| issuer.session_policy.is_some());
-    let suspicion = configuration.suspicion != suspicion::Policy::default();
-    if session_policy || suspicion {
-        tracing::warn!(
-            session_policy,
-            suspicion,
-            "if other authorities have this registry of sessions too: a session that one of them ends by \
-             itself is revoked in its own store, so edges that follow another one let it go on; and what \
-             looks stolen is seen in the reports that each one gets itself"
-        );
-    }
-}
-
-/// Why an authority does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthorityError {
-    /// The store is not usable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Users' tokens cannot be verified.
-    #[error(transparent)]
-    Verifier(#[from] VerifierError),
-    /// The system has no thread to give.
-    #[error("could not start a thread")]
-    Thread(#[source] io::Error),
-    /// Status lists cannot be fetched.
-    #[error(transparent)]
-    StatusLists(#[from] SourceError),
-    /// Signals cannot be received.
-    #[error(transparent)]
-    Signals(#[from] SignalsError),
-    /// Nobody can be told what happens.
-    #[error(transparent)]
-    Webhook(#[from] WebhookError),
-    /// The registry of sessions is not usable.
-    #[error(transparent)]
-    Sessions(#[from] SharedError),
-    /// OAuth clients cannot be answered.
-    #[error(transparent)]
-    OAuth(#[from] OAuthError),
-}
-
-impl From<StartError> for AuthorityError {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Thread(error) => Self::Thread(error),
-            StartError::Shared(error) => Self::Sessions(error),
         }
     }
 }
