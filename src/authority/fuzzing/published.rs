@@ -82,7 +82,8 @@ async fn batch(
         nonce: 1,
         wait: Duration::ZERO,
     };
-    let answer = authority.feed.poll(poll, stopping.clone()).await;
+    let heard = authority.feed.catch_up(poll).await.unwrap();
+    let answer = authority.feed.poll(heard, stopping.clone()).await;
     let Ok(PollAnswer::Batch { message, .. }) = answer else {
         panic!("no batch after {after}");
     };

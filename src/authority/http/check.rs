@@ -66,9 +66,9 @@ pub(super) async fn check(
         let detail = "`status`: expected `uri` of 1 to 1024 bytes, and `idx` below 2^53";
         return Err(Problem::invalid(detail));
     }
-    let asked = Store::moment();
     if doubt(&authority, &value).is_some() {
         // Another authority may have told the edge what this one has not heard of yet.
+        let asked = Store::moment();
         authority.store.has_seen(asked, HEARING_LIMIT).await;
     }
     // Before everything else is read, since it may take a while.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::{Problem, ProblemBody, precondition};
 use crate::authority::credentials::Caller;
 use crate::authority::edges::{Position, Sight};
-use crate::authority::feed::{Poll, PollAnswer, PollError};
+use crate::authority::feed::{Poll, PollAnswer};
 use crate::authority::server::Peer;
 use crate::authority::store::Store;
 use crate::authority::{Authority, SegmentCaching, clock};
@@ -143,9 +143,7 @@ pub(super) async fn deltas(
         wait: Duration::from_secs(query.wait).min(MAX_WAIT),
     };
     // Before it is noted where the edge is: one that is further than this authority counts as lost.
-    if !authority.feed.catches_up(poll).await {
-        return Err(Problem::database_away());
-    }
+    let poll = authority.feed.catch_up(poll).await?;
     let asking = address.map(|address| {
         let introduction = headers.get(EDGE_HEADER);
         let sight = Sight {
@@ -161,12 +159,7 @@ pub(super) async fn deltas(
         authority.edges.ask(sight, authority.feed.position())
     });
     let stopping = authority.stopping.clone();
-    let answer = authority.feed.poll(poll, stopping).await;
-    let answer = answer.map_err(|error| match error {
-        PollError::Away => Problem::database_away(),
-        PollError::Write(error) => error.into(),
-    });
-    match answer? {
+    match authority.feed.poll(poll, stopping).await? {
         PollAnswer::Batch { message, through } => {
             if let Some(asking) = asking {
                 asking.answered(Position {

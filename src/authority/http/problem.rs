@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::credentials::{Permission, Role};
+use super::super::feed::PollError;
 use super::super::import::{ImportError, LineFault};
 use super::super::request::RequestError;
 use super::super::signals::Fault;
@@ -339,6 +340,15 @@ impl From<WriteError> for Problem {
             WriteError::Unavailable => "store_unavailable",
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+    }
+}
+
+impl From<PollError> for Problem {
+    fn from(error: PollError) -> Self {
+        match error {
+            PollError::Away => Self::database_away(),
+            PollError::Write(error) => error.into(),
+        }
     }
 }
 
