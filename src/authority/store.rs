@@ -271,8 +271,7 @@ impl Store {
     /// Brings what is in memory in step with the last transaction, and returns its changes.
     fn settle(&self, commit: Commit) -> Vec<(Change, Chain)> {
         let told = self.unsure().take().unwrap_or_default();
-        let changes = told.changes.clone();
-        self.known.take(commit, told);
+        let changes = self.known.take(commit, told);
         self.engine.settled();
         changes
     }

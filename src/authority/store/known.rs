@@ -14,6 +14,7 @@ use super::writing::Told;
 use crate::authority::history::History;
 use crate::authority::index::Index;
 use crate::authority::sessions::Mark;
+use crate::revocation::{Chain, Change};
 
 /// What is in memory.
 #[derive(Debug)]
@@ -62,12 +63,12 @@ impl Known {
         let _ = self.registry.set(registry);
     }
 
-    /// Takes everything up to a commit, unless it is known already. Nothing must be missing between what
-    /// is known and what is told.
-    pub(super) fn take(&self, through: Commit, told: Told) {
+    /// Takes everything up to a commit, unless it is known already, and gives the changes back. Nothing
+    /// must be missing between what is known and what is told.
+    pub(super) fn take(&self, through: Commit, told: Told) -> Vec<(Change, Chain)> {
         let mut commit = self.lock();
         if through.number <= commit.number {
-            return;
+            return told.changes;
         }
         // The index first: a client that hears of a change and asks is told the same.
         for effect in told.effects {
@@ -85,6 +86,7 @@ impl Known {
             // It outlives the store, except at the end of the process.
             let _ = registry.send(told.marks);
         }
+        told.changes
     }
 
     fn lock(&self) -> MutexGuard<'_, Commit> {
