@@ -265,12 +265,10 @@ fn fill(
 fn send_all(source: &dyn Source, parts: &SyncSender<Option<Part>>) -> Result<Summary, StoreError> {
     let mut summary = Summary::default();
     source.read(&mut |whole| {
-        summary = Summary::of(whole)?;
-        let mut all = Parts::of(whole);
-        while let Some(part) = all.next()? {
-            summary.add(&part);
-            parts.send(Some(part)).map_err(|_| StoreError::BrokenOff)?;
-        }
+        summary = read_all(whole, &mut |_, part| {
+            let sent = parts.send(Some(part));
+            sent.map_err(|_| StoreError::BrokenOff)
+        })?;
         parts.send(None).map_err(|_| StoreError::BrokenOff)
     })?;
     Ok(summary)
@@ -287,14 +285,26 @@ fn read_back(
 ) -> Result<Summary, StoreError> {
     let mut summary = Summary::default();
     source.read(&mut |whole| {
-        summary = Summary::of(whole)?;
-        let mut all = Parts::of(whole);
-        while let Some(part) = all.next()? {
-            summary.add(&part);
-            tell(CopyProgress::Compared(summary.copied));
-        }
+        summary = read_all(whole, &mut |copied, _| {
+            tell(CopyProgress::Compared(copied));
+            Ok(())
+        })?;
         Ok(())
     })?;
+    Ok(summary)
+}
+
+/// Reads one part after another, each of which `take` gets, with what there is up to it.
+fn read_all(
+    whole: &dyn Whole,
+    take: &mut dyn FnMut(Copied, Part) -> Result<(), StoreError>,
+) -> Result<Summary, StoreError> {
+    let mut summary = Summary::of(whole)?;
+    let mut parts = Parts::of(whole);
+    while let Some(part) = parts.next()? {
+        summary.add(&part);
+        take(summary.copied, part)?;
+    }
     Ok(summary)
 }
 

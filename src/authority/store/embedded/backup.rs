@@ -22,9 +22,9 @@ use super::failure::failed;
 use super::file::{FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings};
 use super::ledger::{Ledger, Rows};
 use super::salvage::install;
-use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_in, ledger_in};
-use super::{Backup, Embedded, Head, StoreError, chain_of};
-use crate::authority::store::rows::{FILTER_KEY, HEAD};
+use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, head_in, ledger_in};
+use super::{Backup, Embedded, StoreError, chain_of};
+use crate::authority::store::rows::FILTER_KEY;
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::FilterKey;
 
@@ -110,14 +110,14 @@ fn copy(
         return Err(StoreError::Row);
     }
     put_beginnings(&mut tables, key)?;
-    let head = kept_in(&copying.reading, HEAD)?.ok_or(StoreError::Row)?;
+    let head = head_in(&copying.reading)?;
     tables.finish()?;
     // The commit may take long. Until then, pages that have been replaced meanwhile, and the old
     // handle if the file was reopened, need not be kept.
     drop(copying);
     go_on()?;
     transaction.commit().map_err(failed)?;
-    Ok(Head::decode(&head)?.sequence)
+    Ok(head.sequence)
 }
 
 /// Removes what a killed process has left of a copy: it is as large as the store, and has the

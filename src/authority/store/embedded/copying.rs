@@ -18,14 +18,16 @@ use super::file::{
 use super::mark::{Mark, Said, Standing};
 use super::opening::{make_directory, try_out};
 use super::salvage::install;
-use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_in, ledger_in};
+use super::tables::{
+    ENTRIES, META, SUBJECTS, Tables, changes_in, head_in, issuers_in, ledger_in, staged_in,
+};
 use crate::authority::entry::Entry;
 use crate::authority::store::Head;
 use crate::authority::store::copying::{
     CopyError, Next, PAGE, Part, Reading, Source, Target, Whole,
 };
 use crate::authority::store::rows::{
-    FILTER_KEY, HEAD, decode_entry, decode_log, encode_entry, encode_log, owner_key,
+    FILTER_KEY, HEAD, decode_entry, encode_entry, encode_log, owner_key,
 };
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
@@ -152,11 +154,10 @@ impl Target for Fresh {
     fn keep(mut self: Box<Self>) -> Result<(), StoreError> {
         let standing = caught(|| {
             let reading = self.database()?.begin_read().map_err(failed)?;
-            let head = kept_in(&reading, HEAD)?.ok_or(StoreError::Row)?;
             Ok(Standing {
                 store: store_number(&reading)?,
                 commits: ledger_in(&reading)?.commits,
-                sequence: Head::decode(&head)?.sequence,
+                sequence: head_in(&reading)?.sequence,
             })
         })?;
         discard(self.database.take());
@@ -248,8 +249,7 @@ impl Whole for OpenWhole {
     }
 
     fn head(&self) -> Result<Head, StoreError> {
-        let head = kept_in(&self.transaction, HEAD)?.ok_or(StoreError::Row)?;
-        Head::decode(&head)
+        head_in(&self.transaction)
     }
 
     fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
@@ -267,42 +267,15 @@ impl Whole for OpenWhole {
     }
 
     fn issuers(&self) -> Result<Vec<String>, StoreError> {
-        let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
-        let seal = self.seal(Section::Issuers);
-        let rows = issuers.iter().map_err(failed)?;
-        rows.map(|row| {
-            let (issuer, row) = row.map_err(failed)?;
-            seal.opened(issuer.value().as_bytes(), row.value())?;
-            Ok(issuer.value().to_owned())
-        })
-        .collect()
+        issuers_in(&self.transaction, self.key, usize::MAX)
     }
 
     fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let staged = self.transaction.open_table(STAGED).map_err(failed)?;
-        let first = staged.range(number..).map_err(failed)?.next();
-        let Some(row) = first else {
-            return Ok(None);
-        };
-        let (number, part) = row.map_err(failed)?;
-        let number = number.value();
-        let seal = self.seal(Section::Staged);
-        let part = seal.opened(&number.to_le_bytes(), part.value())?;
-        Ok(Some((number, part.to_vec())))
+        staged_in(&self.transaction, self.key, number)
     }
 
     fn changes(&self, first: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
-        let seal = self.seal(Section::Log);
-        let log = self.transaction.open_table(LOG).map_err(failed)?;
-        let rows = log.range(first..).map_err(failed)?.take(PAGE);
-        rows.map(|row| {
-            let (sequence, row) = row.map_err(failed)?;
-            let sequence = sequence.value();
-            let row = seal.opened(&sequence.to_le_bytes(), row.value())?;
-            let (change, chain) = decode_log(row)?;
-            Ok((sequence, change, chain))
-        })
-        .collect()
+        changes_in(&self.transaction, self.key, first, PAGE)
     }
 
     fn entries(&self, first: u64) -> Result<Vec<(Fingerprint, Entry)>, StoreError> {

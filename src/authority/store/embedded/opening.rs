@@ -24,7 +24,7 @@ use super::guard::Guard;
 use super::loading::load;
 use super::mark::{Mark, Said, Standing};
 use super::salvage::{self, Wreck};
-use super::tables::{kept_in, ledger_in};
+use super::tables::{head_in, ledger_in};
 use super::{
     Damage, Embedded, Engine as _, Epoch, Head, Opened, Progress, Setting as _, StoreError, backup,
     commit, copying,
@@ -32,7 +32,6 @@ use super::{
 use crate::authority::history::History;
 use crate::authority::index::Index;
 use crate::authority::store::known::Known;
-use crate::authority::store::rows::HEAD;
 use crate::revocation::FilterKey;
 
 /// Some three million entries.
@@ -361,11 +360,10 @@ fn read(database: &Database, index: Option<&Index>) -> Result<(FilterKey, Standi
     let reading = database.begin_read().map_err(failed)?;
     let key = filter_key(&reading)?;
     let ledger = ledger_in(&reading)?;
-    let head = kept_in(&reading, HEAD)?.ok_or(StoreError::Row)?;
     let standing = Standing {
         store: store_number(&reading)?,
         commits: ledger.commits,
-        sequence: Head::decode(&head)?.sequence,
+        sequence: head_in(&reading)?.sequence,
     };
     if !ledger.is_of(&load(database, index, key)?) {
         return Err(StoreError::Row);

@@ -21,7 +21,7 @@ use super::guard::Guard;
 use super::ledger::Ledger;
 use super::mark::Said;
 use super::opening::Opening;
-use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
+use super::tables::{ENTRIES, STAGED, Tables, head_in, kept_in, ledger_in};
 use super::{CompleteImport, Damage, Epoch, Head, KeptKeys, Setting as _, StoreError};
 use crate::authority::store::rows::{HEAD, decode_entry, owner_key};
 use crate::authority::store::seal::{Seal, Section};
@@ -110,8 +110,7 @@ impl Wreck {
         let key = filter_key(&reading)?;
         let feed_keys = kept_in(&reading, KeptKeys::NAME)?.ok_or(StoreError::Row)?;
         let ledger = caught(|| ledger_in(&reading)).ok();
-        let head = caught(|| kept_in(&reading, HEAD)?.ok_or(StoreError::Row));
-        let head = head.and_then(|head| Head::decode(&head)).ok();
+        let head = caught(|| head_in(&reading)).ok();
         let marked = match said {
             Said::Was(standing) => standing.sequence,
             Said::Nothing | Said::Unreadable => 0,

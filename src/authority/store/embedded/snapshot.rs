@@ -4,14 +4,16 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
 use super::failure::failed;
-use super::tables::{ENTRIES, ISSUERS, LOG, STAGED, SUBJECTS, kept_in};
+use super::tables::{
+    ENTRIES, ISSUERS, SUBJECTS, changes_in, head_in, issuers_in, kept_in, staged_in,
+};
 use super::{Embedded, Head, StoreError};
 use crate::authority::entry::Entry;
 use crate::authority::store::engine::Snapshot;
-use crate::authority::store::rows::{HEAD, decode_entry, decode_log, owner_key};
+use crate::authority::store::rows::{decode_entry, owner_key};
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, Change, Fingerprint};
 
@@ -77,8 +79,7 @@ impl<'e> OpenSnapshot<'e> {
 
 impl Snapshot for OpenSnapshot<'_> {
     fn head(&self) -> Result<Head, StoreError> {
-        let head = kept_in(&self.transaction, HEAD)?.ok_or(StoreError::Row)?;
-        Head::decode(&head)
+        head_in(&self.transaction)
     }
 
     fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -86,30 +87,12 @@ impl Snapshot for OpenSnapshot<'_> {
     }
 
     fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
-        let seal = self.seal(Section::Log);
-        let log = self.transaction.open_table(LOG).map_err(failed)?;
-        let rows = log.range(after.saturating_add(1)..).map_err(failed)?;
-        rows.map(|row| {
-            let (sequence, row) = row.map_err(failed)?;
-            let sequence = sequence.value();
-            let row = seal.opened(&sequence.to_le_bytes(), row.value())?;
-            let (change, chain) = decode_log(row)?;
-            Ok((sequence, change, chain))
-        })
-        .collect()
+        let first = after.saturating_add(1);
+        changes_in(&self.transaction, self.engine.filter_key, first, usize::MAX)
     }
 
     fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let staged = self.transaction.open_table(STAGED).map_err(failed)?;
-        let first = staged.range(number..).map_err(failed)?.next();
-        let Some(row) = first else {
-            return Ok(None);
-        };
-        let (number, part) = row.map_err(failed)?;
-        let number = number.value();
-        let seal = self.seal(Section::Staged);
-        let part = seal.opened(&number.to_le_bytes(), part.value())?;
-        Ok(Some((number, part.to_vec())))
+        staged_in(&self.transaction, self.engine.filter_key, number)
     }
 
     /// The index is told of a commit once it is on the disk, so for a moment it may be behind the
@@ -172,14 +155,6 @@ impl Snapshot for OpenSnapshot<'_> {
     }
 
     fn issuers(&self, limit: usize) -> Result<Vec<String>, StoreError> {
-        let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
-        let seal = self.seal(Section::Issuers);
-        let rows = issuers.iter().map_err(failed)?.take(limit);
-        rows.map(|row| {
-            let (issuer, row) = row.map_err(failed)?;
-            seal.opened(issuer.value().as_bytes(), row.value())?;
-            Ok(issuer.value().to_owned())
-        })
-        .collect()
+        issuers_in(&self.transaction, self.engine.filter_key, limit)
     }
 }

@@ -1,12 +1,13 @@
 //! The tables in an open transaction, and the ledger that goes with them.
 
-use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use super::StoreError;
 use super::failure::failed;
 use super::ledger::{Ledger, Rows};
+use super::{Head, StoreError};
+use crate::authority::store::rows::{HEAD, decode_log};
 use crate::authority::store::seal::{Seal, Section};
-use crate::revocation::FilterKey;
+use crate::revocation::{Chain, Change, FilterKey};
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const LEDGER: TableDefinition<'_, (), &[u8]> = TableDefinition::new("ledger");
@@ -112,4 +113,82 @@ pub(super) fn kept_in(
     };
     let row = Seal::of_meta().opened(name.as_bytes(), row.value())?;
     Ok(Some(row.to_vec()))
+}
+
+/// The head of the feed.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub(super) fn head_in(reading: &ReadTransaction) -> Result<Head, StoreError> {
+    let head = kept_in(reading, HEAD)?.ok_or(StoreError::Row)?;
+    Head::decode(&head)
+}
+
+/// Changes of the feed from `first` on, at most `limit` of them, each with its number and the chain after
+/// it.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub(super) fn changes_in(
+    reading: &ReadTransaction,
+    key: FilterKey,
+    first: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
+    let seal = Seal::of(Section::Log, key);
+    let log = reading.open_table(LOG).map_err(failed)?;
+    let rows = log.range(first..).map_err(failed)?.take(limit);
+    rows.map(|row| {
+        let (sequence, row) = row.map_err(failed)?;
+        let sequence = sequence.value();
+        let row = seal.opened(&sequence.to_le_bytes(), row.value())?;
+        let (change, chain) = decode_log(row)?;
+        Ok((sequence, change, chain))
+    })
+    .collect()
+}
+
+/// The first staged part of an import, of those from `number` on.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub(super) fn staged_in(
+    reading: &ReadTransaction,
+    key: FilterKey,
+    number: u64,
+) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+    let staged = reading.open_table(STAGED).map_err(failed)?;
+    let first = staged.range(number..).map_err(failed)?.next();
+    let Some(row) = first else {
+        return Ok(None);
+    };
+    let (number, part) = row.map_err(failed)?;
+    let number = number.value();
+    let seal = Seal::of(Section::Staged, key);
+    let part = seal.opened(&number.to_le_bytes(), part.value())?;
+    Ok(Some((number, part.to_vec())))
+}
+
+/// At most `limit` issuers.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub(super) fn issuers_in(
+    reading: &ReadTransaction,
+    key: FilterKey,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let issuers = reading.open_table(ISSUERS).map_err(failed)?;
+    let seal = Seal::of(Section::Issuers, key);
+    let rows = issuers.iter().map_err(failed)?.take(limit);
+    rows.map(|row| {
+        let (issuer, row) = row.map_err(failed)?;
+        seal.opened(issuer.value().as_bytes(), row.value())?;
+        Ok(issuer.value().to_owned())
+    })
+    .collect()
 }
