@@ -110,8 +110,8 @@ pub(super) struct Postgres {
     filter_key: FilterKey,
     /// Has the name of each entry.
     known: Arc<Known>,
-    /// For writing, and for following.
-    links: [Mutex<Option<Arc<Client>>>; 2],
+    writing: Link,
+    following: Link,
     /// When the last transaction was begun in which something was written.
     sent: Mutex<Option<Duration>>,
     /// The changes of settings that have been taken.
@@ -120,8 +120,9 @@ pub(super) struct Postgres {
     unsure: Mutex<Option<Commit>>,
 }
 
-const WRITING: usize = 0;
-const FOLLOWING: usize = 1;
+/// A connection that is kept from one use to the next.
+#[derive(Default)]
+struct Link(Mutex<Option<Arc<Client>>>);
 
 impl Database {
     /// A database that can be connected to, with the tables of this version. They are made where there
@@ -187,18 +188,12 @@ impl Postgres {
     ) -> Result<(Opened, Replica), StoreError> {
         let connector = Arc::clone(&database.connector);
         let client = connector.for_reading()?;
-        let mut snapshot = OpenSnapshot {
-            connector: &connector,
-            client: Arc::clone(&client),
-            // What settings are sealed with does not depend on it.
-            filter_key: FilterKey::new([0; 16]),
-        };
         let sent = clock::sleepless();
         begin_reading(&connector, &client).map_err(unreachable)?;
         let looking = Arc::clone(&client);
         let state = connector.wait(STATEMENT_LIMIT, async move { State::look(&looking).await });
         let state = state.map_err(unreachable)?;
-        snapshot.filter_key = snapshot.filter_key()?;
+        let snapshot = OpenSnapshot::with_own_key(&connector, &client)?;
         let (index, history) = snapshot.load(state.standing.head)?;
         let filter_key = snapshot.filter_key;
         end_reading(&connector, client);
@@ -216,7 +211,8 @@ impl Postgres {
                 presence,
                 filter_key,
                 known: Arc::clone(&known),
-                links: Default::default(),
+                writing: Link::default(),
+                following: Link::default(),
                 sent: Mutex::default(),
                 told_settings: AtomicU64::new(0),
                 unsure: Mutex::default(),
@@ -230,7 +226,7 @@ impl Postgres {
     /// Begins a transaction, with the row of the state locked. Over a connection that was lost
     /// meanwhile, this is where it shows, and nothing was asked for yet; so that is tried once more.
     fn begin(&self) -> Result<(Arc<Client>, State), StoreError> {
-        if let Some(client) = self.kept(WRITING)
+        if let Some(client) = self.writing.take()
             && let Ok(state) = self.lock_state(&client)
         {
             return Ok((client, state));
@@ -315,10 +311,7 @@ impl Postgres {
             State::look(&reading).await
         })?;
         self.take_news(client, from, state)?;
-        let ending = Arc::clone(client);
-        self.connector.wait(STATEMENT_LIMIT, async move {
-            Ok(ending.batch_execute("COMMIT").await?)
-        })?;
+        self.connector.execute(STATEMENT_LIMIT, client, "COMMIT")?;
         Ok(())
     }
 
@@ -342,10 +335,7 @@ impl Postgres {
     }
 
     fn commit(&self, client: &Arc<Client>) -> Result<(), Fault> {
-        let client = Arc::clone(client);
-        self.connector.wait(STATEMENT_LIMIT, async move {
-            Ok(client.batch_execute(COMMIT).await?)
-        })
+        self.connector.execute(STATEMENT_LIMIT, client, COMMIT)
     }
 
     /// Finds out what became of the transaction whose end was asked for, and commits once more, so that
@@ -355,7 +345,7 @@ impl Postgres {
         let Some(unsure) = *locked(&self.unsure) else {
             // Nothing was written on this connection: its transaction is only ended.
             self.commit(&client).map_err(unreachable)?;
-            self.keep(WRITING, client);
+            self.writing.keep(client);
             return Ok(Fate::Lost);
         };
         if state.line != self.presence.line {
@@ -378,7 +368,7 @@ impl Postgres {
         };
         self.commit(&client).map_err(unreachable)?;
         *locked(&self.unsure) = None;
-        self.keep(WRITING, client);
+        self.writing.keep(client);
         Ok(fate)
     }
 
@@ -394,16 +384,17 @@ impl Postgres {
             }
         }
     }
+}
 
-    fn kept(&self, which: usize) -> Option<Arc<Client>> {
-        let link = self.links.get(which)?;
-        locked(link).take().filter(|client| !client.is_closed())
+impl Link {
+    /// The connection, if one is kept and has not been closed.
+    fn take(&self) -> Option<Arc<Client>> {
+        let kept = locked(&self.0).take();
+        kept.filter(|client| !client.is_closed())
     }
 
-    fn keep(&self, which: usize, client: Arc<Client>) {
-        if let Some(link) = self.links.get(which) {
-            *locked(link) = Some(client);
-        }
+    fn keep(&self, client: Arc<Client>) {
+        *locked(&self.0) = Some(client);
     }
 }
 
@@ -443,7 +434,7 @@ impl Engine for Postgres {
         match self.commit(&client) {
             Ok(()) => {
                 *locked(&self.unsure) = None;
-                self.keep(WRITING, client);
+                self.writing.keep(client);
                 Ok(commit)
             }
             Err(fault) if fault.has_undone() => {
@@ -491,13 +482,13 @@ impl Engine for Postgres {
         if let Some(end) = self.presence.end() {
             return Err(DatabaseError::from(end).into());
         }
-        let client = match self.kept(FOLLOWING) {
+        let client = match self.following.take() {
             Some(client) => client,
             None => self.connector.connected()?,
         };
         let sent = clock::sleepless();
         self.look_and_follow(&client)?;
-        self.keep(FOLLOWING, client);
+        self.following.keep(client);
         let settings = self.known.settings();
         taken()?;
         self.told_settings.store(settings, Ordering::Release);
@@ -543,18 +534,12 @@ impl Engine for Postgres {
 }
 
 fn begin_reading(connector: &Connector, client: &Arc<Client>) -> Result<(), Fault> {
-    let client = Arc::clone(client);
-    connector.wait(STATEMENT_LIMIT, async move {
-        Ok(client.batch_execute(snapshot::BEGIN).await?)
-    })
+    connector.execute(STATEMENT_LIMIT, client, snapshot::BEGIN)
 }
 
 /// Ends the transaction of a reader. A connection on which that fails is not used again.
 fn end_reading(connector: &Connector, client: Arc<Client>) {
-    let ending = Arc::clone(&client);
-    let ended = connector.wait(STATEMENT_LIMIT, async move {
-        Ok(ending.batch_execute("COMMIT").await?)
-    });
+    let ended = connector.execute(STATEMENT_LIMIT, &client, "COMMIT");
     if ended.is_ok() {
         connector.keep(client);
     }

@@ -111,6 +111,20 @@ impl Connector {
         answer.recv().unwrap_or(Err(Fault::TimedOut))
     }
 
+    /// Waits for statements that are not asked for rows.
+    pub(super) fn execute(
+        &self,
+        limit: Duration,
+        client: &Arc<Client>,
+        statements: &'static str,
+    ) -> Result<(), Fault> {
+        let client = Arc::clone(client);
+        self.wait(
+            limit,
+            async move { Ok(client.batch_execute(statements).await?) },
+        )
+    }
+
     /// A new connection, to a host that can be written to.
     pub(super) async fn connect(self: Arc<Self>) -> Result<Arc<Client>, Fault> {
         let client = if let Some(tls) = self.tls.clone() {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
 use super::journal::Touched;
-use super::row::{at_most, seal, signed, unsigned};
-use super::snapshot::{OpenSnapshot, Parameter, column, failed};
+use super::row::{Parameter, at_most, query, seal, signed, unsigned};
+use super::snapshot::{OpenSnapshot, column, failed};
 use super::state::Mark;
 use super::{Database, DatabaseAddress, begin_reading, end_reading, schema, unreachable, vault};
 use crate::authority::entry::Entry;
@@ -21,7 +21,7 @@ use crate::authority::store::copying::{
 };
 use crate::authority::store::engine::Snapshot;
 use crate::authority::store::error::DatabaseError;
-use crate::authority::store::rows::{FILTER_KEY, decode_log, encode_entry, encode_log, owner_key};
+use crate::authority::store::rows::{FILTER_KEY, encode_entry, encode_log, owner_key};
 use crate::authority::store::seal::Section;
 use crate::authority::store::{Head, StoreError};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
@@ -49,7 +49,7 @@ const ANALYZE_LIMIT: Duration = Duration::from_mins(5);
 /// A synchronous standby has to have all of it.
 const COMMIT_LIMIT: Duration = Duration::from_mins(10);
 
-const PUT_SETTING: &str = "INSERT INTO portcullis.settings (name, content)
+const PUT_SETTINGS: &str = "INSERT INTO portcullis.settings (name, content)
     SELECT * FROM unnest($1::text[], $2::bytea[])
     ON CONFLICT (name) DO UPDATE SET content = excluded.content";
 
@@ -103,7 +103,7 @@ impl Source for Original {
     fn read(&self, work: Reading<'_>) -> Result<(), StoreError> {
         let client = self.connector.for_reading()?;
         begin_reading(&self.connector, &client).map_err(unreachable)?;
-        work(&snapshot(&self.connector, &client)?)?;
+        work(&OpenSnapshot::with_own_key(&self.connector, &client)?)?;
         end_reading(&self.connector, client);
         Ok(())
     }
@@ -131,7 +131,8 @@ impl Fresh {
     /// Begins a transaction in which no other writes, and there is no store.
     fn begin(&self) -> Result<(), StoreError> {
         self.batch(BEGIN, STATEMENT_LIMIT)?;
-        if copying::is_empty(&snapshot(&self.connector, &self.client)?)? {
+        let snapshot = OpenSnapshot::with_own_key(&self.connector, &self.client)?;
+        if copying::is_empty(&snapshot)? {
             Ok(())
         } else {
             Err(CopyError::NotEmpty(self.connector.place().to_owned()).into())
@@ -139,10 +140,7 @@ impl Fresh {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        let client = Arc::clone(&self.client);
-        let committed = self.connector.wait(COMMIT_LIMIT, async move {
-            Ok(client.batch_execute("COMMIT").await?)
-        });
+        let committed = self.connector.execute(COMMIT_LIMIT, &self.client, "COMMIT");
         committed.map_err(|fault| {
             if fault.has_undone() {
                 fault.before_commit()
@@ -153,23 +151,14 @@ impl Fresh {
     }
 
     fn batch(&self, statements: &'static str, limit: Duration) -> Result<(), StoreError> {
-        let client = Arc::clone(&self.client);
-        let done =
-            self.connector.wait(
-                limit,
-                async move { Ok(client.batch_execute(statements).await?) },
-            );
+        let done = self.connector.execute(limit, &self.client, statements);
         done.map_err(Fault::before_commit)
     }
 
     fn write(&self, statement: &'static str, rows: Vec<Parameter>) -> Result<(), StoreError> {
         let client = Arc::clone(&self.client);
         let written = self.connector.wait(STATEMENT_LIMIT, async move {
-            let parameters: Vec<_> = rows
-                .iter()
-                .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-                .collect();
-            client.query_typed(statement, &parameters).await?;
+            query(&client, statement, &rows).await?;
             Ok(())
         });
         written.map_err(Fault::before_commit)
@@ -182,7 +171,7 @@ impl Fresh {
             names.push(name);
         }
         let names: Parameter = (Box::new(names), Type::TEXT_ARRAY);
-        self.write(PUT_SETTING, vec![names, bytes(contents)])
+        self.write(PUT_SETTINGS, vec![names, bytes(contents)])
     }
 
     fn put(&self, key: FilterKey, part: Part) -> Result<(), StoreError> {
@@ -273,7 +262,7 @@ impl Fresh {
 
 impl Source for Fresh {
     fn read(&self, work: Reading<'_>) -> Result<(), StoreError> {
-        work(&snapshot(&self.connector, &self.client)?)
+        work(&OpenSnapshot::with_own_key(&self.connector, &self.client)?)
     }
 }
 
@@ -305,9 +294,8 @@ pub(super) fn expect_none_begun(connector: &Arc<Connector>) -> Result<(), StoreE
     let client = connector.for_reading()?;
     let asking = Arc::clone(&client);
     let rows = connector.wait(STATEMENT_LIMIT, async move {
-        let statement = "SELECT 1 FROM portcullis.settings WHERE name = $1";
         Ok(asking
-            .query_typed(statement, &[(&COPYING, Type::TEXT)])
+            .query_typed(vault::SETTING, &[(&COPYING, Type::TEXT)])
             .await?)
     });
     let is_begun = !rows.map_err(failed)?.is_empty();
@@ -316,21 +304,6 @@ pub(super) fn expect_none_begun(connector: &Arc<Connector>) -> Result<(), StoreE
         return Err(CopyError::BrokenOff(connector.place().to_owned()).into());
     }
     Ok(())
-}
-
-/// What a transaction that has begun sees.
-fn snapshot<'c>(
-    connector: &'c Arc<Connector>,
-    client: &Arc<Client>,
-) -> Result<OpenSnapshot<'c>, StoreError> {
-    let mut snapshot = OpenSnapshot {
-        connector,
-        client: Arc::clone(client),
-        // What settings are sealed with does not depend on it.
-        filter_key: FilterKey::new([0; 16]),
-    };
-    snapshot.filter_key = snapshot.filter_key()?;
-    Ok(snapshot)
 }
 
 fn bytes(values: Vec<Vec<u8>>) -> Parameter {
@@ -347,7 +320,7 @@ fn limit() -> Parameter {
 
 impl Whole for OpenSnapshot<'_> {
     fn filter_key(&self) -> Result<FilterKey, StoreError> {
-        OpenSnapshot::filter_key(self)
+        Ok(self.filter_key)
     }
 
     fn head(&self) -> Result<Head, StoreError> {
@@ -355,7 +328,7 @@ impl Whole for OpenSnapshot<'_> {
     }
 
     fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = self.ask("SELECT name, content FROM portcullis.settings", Vec::new())?;
+        let rows = self.ask(vault::SETTINGS, Vec::new())?;
         let mut settings = Vec::new();
         for row in &rows {
             let (name, content): (String, Vec<u8>) = (column(row, 0)?, column(row, 1)?);
@@ -376,20 +349,7 @@ impl Whole for OpenSnapshot<'_> {
     }
 
     fn changes(&self, first: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
-        let seal = seal(Section::Log, self.filter_key);
-        let rows = self.ask(
-            "SELECT sequence, content FROM portcullis.log WHERE sequence >= $1
-            ORDER BY sequence LIMIT $2",
-            vec![(Box::new(at_most(first)), Type::INT8), limit()],
-        )?;
-        let rows = rows.iter().map(|row| {
-            let sequence = unsigned(column(row, 0)?).map_err(failed)?;
-            let content: Vec<u8> = column(row, 1)?;
-            let row = seal.opened(&sequence.to_le_bytes(), &content)?;
-            let (change, chain) = decode_log(row)?;
-            Ok((sequence, change, chain))
-        });
-        rows.collect()
+        self.changes_from(first, at_most(PAGE as u64))
     }
 
     fn entries(&self, first: u64) -> Result<Vec<(Fingerprint, Entry)>, StoreError> {
@@ -400,8 +360,7 @@ impl Whole for OpenSnapshot<'_> {
         )?;
         let rows = rows.iter().map(|row| {
             let sequence = unsigned(column(row, 0)?).map_err(failed)?;
-            let (name, content): (Vec<u8>, Vec<u8>) = (column(row, 1)?, column(row, 2)?);
-            let (name, entry) = self.entry_of(&name, &content)?;
+            let (name, entry) = self.entry_in(row)?;
             if entry.sequence == sequence {
                 Ok((name, entry))
             } else {

@@ -6,9 +6,10 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault};
 use super::follow::Step;
-use super::journal::Touched;
-use super::row::at_most;
+use super::journal::{self, Touched};
+use super::row::{at_most, first_bytes};
 use super::state::{COMMIT, Mark, State};
+use super::vault::{PUT_SETTING, SETTING};
 use crate::authority::clock;
 use crate::authority::store::engine::Commit;
 use crate::authority::store::{Epoch, Setting as _};
@@ -50,14 +51,8 @@ pub(super) async fn begin(
         return Ok(refused);
     }
     let name = Epoch::NAME;
-    let rows = client
-        .query_typed(
-            "SELECT content FROM portcullis.settings WHERE name = $1",
-            &[(&name, Type::TEXT)],
-        )
-        .await?;
-    let old: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
-    let old = match &old {
+    let rows = client.query_typed(SETTING, &[(&name, Type::TEXT)]).await?;
+    let old = match &first_bytes(&rows)? {
         Some(sealed) => {
             let bytes = connector.vault().opened(name, sealed);
             let epoch = bytes.and_then(|bytes| Epoch::read(&bytes));
@@ -69,11 +64,7 @@ pub(super) async fn begin(
     let sealed = connector.vault().sealed(name, epoch.encode());
     let sealed = sealed.map_err(|_| Fault::Row)?;
     client
-        .query_typed(
-            "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)
-            ON CONFLICT (name) DO UPDATE SET content = excluded.content",
-            &[(&name, Type::TEXT), (&sealed, Type::BYTEA)],
-        )
+        .query_typed(PUT_SETTING, &[(&name, Type::TEXT), (&sealed, Type::BYTEA)])
         .await?;
     let mark = Mark::make().map_err(|_| Fault::TimedOut)?.0.to_vec();
     let commit = at_most(state.standing.commits.saturating_add(1));
@@ -83,7 +74,7 @@ pub(super) async fn begin(
     };
     client
         .query_typed(
-            "INSERT INTO portcullis.journal (commit, mark, content) VALUES ($1, $2, $3)",
+            journal::PUT,
             &[
                 (&commit, Type::INT8),
                 (&mark, Type::BYTEA),

@@ -12,6 +12,9 @@ use crate::revocation::Fingerprint;
 /// Commits that the journal keeps. One that has fallen behind further loads everything anew.
 pub(super) const LENGTH: u64 = 50_000;
 
+pub(super) const PUT: &str =
+    "INSERT INTO portcullis.journal (commit, mark, content) VALUES ($1, $2, $3)";
+
 const NOTHING: u8 = 0;
 const SETTINGS: u8 = 1;
 const NAME_BYTES: usize = 16;

@@ -1,10 +1,34 @@
-//! Numbers and seals of rows in the database.
+//! Statements and their parameters; numbers and seals of rows in the database.
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use super::connection::Fault;
 use crate::authority::store::Head;
 use crate::authority::store::StoreError;
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, FilterKey};
+
+/// What belongs into a statement.
+pub(super) type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
+
+/// Asks for the rows of a statement.
+pub(super) async fn query(
+    client: &Client,
+    statement: &str,
+    parameters: &[Parameter],
+) -> Result<Vec<Row>, Fault> {
+    let parameters: Vec<_> = parameters
+        .iter()
+        .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
+        .collect();
+    Ok(client.query_typed(statement, &parameters).await?)
+}
+
+/// The bytes in the first column of the first row, if there is one.
+pub(super) fn first_bytes(rows: &[Row]) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+}
 
 /// The seal of other rows.
 pub(super) const fn seal(section: Section, key: FilterKey) -> Seal {

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
-use super::row::signed;
+use super::row::{first_bytes, signed};
 use super::unreachable;
 use crate::authority::store::StoreError;
 use crate::authority::store::engine::{KeptGeneration, OtherEdges};
@@ -99,8 +99,7 @@ pub(super) fn generation(
         let rows = reading
             .query_typed(statement, &[(&row, Type::INT8)])
             .await?;
-        let content: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
-        Ok(content)
+        first_bytes(&rows)
     });
     let Some(sealed) = found.map_err(unreachable)? else {
         connector.keep(client);
@@ -115,8 +114,7 @@ pub(super) fn generation(
                 WHERE generation = $1 AND position = $2";
             let asked = [(&row as _, Type::INT8), (&index as _, Type::INT4)];
             let rows = reading.query_typed(statement, &asked).await?;
-            let content: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
-            Ok(content)
+            first_bytes(&rows)
         });
         match segment.map_err(unreachable)? {
             Some(segment) => segments.push(Bytes::from(segment)),

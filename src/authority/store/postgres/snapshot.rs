@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
+use tokio_postgres::types::{FromSqlOwned, Type};
 use tokio_postgres::{Client, Row};
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
-use super::row::{at_most, head, seal, unsigned};
+use super::row::{Parameter, at_most, head, query, seal, unsigned};
+use super::vault::SETTING;
 use crate::authority::entry::Entry;
 use crate::authority::history::History;
 use crate::authority::index::Index;
@@ -35,9 +36,28 @@ pub(super) struct OpenSnapshot<'c> {
     pub(super) filter_key: FilterKey,
 }
 
-pub(super) type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
+impl<'c> OpenSnapshot<'c> {
+    /// What a transaction that has begun sees, with the secret under which names are hashed in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn with_own_key(
+        connector: &'c Arc<Connector>,
+        client: &Arc<Client>,
+    ) -> Result<Self, StoreError> {
+        let mut snapshot = Self {
+            connector,
+            client: Arc::clone(client),
+            // What settings are sealed with does not depend on it.
+            filter_key: FilterKey::new([0; 16]),
+        };
+        let key = snapshot.setting(FILTER_KEY)?.ok_or(StoreError::Row)?;
+        let key = key.try_into().map_err(|_| StoreError::Row)?;
+        snapshot.filter_key = FilterKey::new(key);
+        Ok(snapshot)
+    }
 
-impl OpenSnapshot<'_> {
     pub(super) fn ask(
         &self,
         statement: &'static str,
@@ -45,20 +65,12 @@ impl OpenSnapshot<'_> {
     ) -> Result<Vec<Row>, StoreError> {
         let client = Arc::clone(&self.client);
         let rows = self.connector.wait(STATEMENT_LIMIT, async move {
-            let parameters: Vec<_> = parameters
-                .iter()
-                .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-                .collect();
-            Ok(client.query_typed(statement, &parameters).await?)
+            query(&client, statement, &parameters).await
         });
         rows.map_err(failed)
     }
 
-    pub(super) fn entry_of(
-        &self,
-        name: &[u8],
-        content: &[u8],
-    ) -> Result<(Fingerprint, Entry), StoreError> {
+    fn entry_of(&self, name: &[u8], content: &[u8]) -> Result<(Fingerprint, Entry), StoreError> {
         let row = seal(Section::Entries, self.filter_key).opened(name, content)?;
         let (found, entry) = decode_entry(row)?;
         if found.0 == name {
@@ -66,6 +78,12 @@ impl OpenSnapshot<'_> {
         } else {
             Err(StoreError::Row)
         }
+    }
+
+    /// An entry in a row of sequence, name and content.
+    pub(super) fn entry_in(&self, row: &Row) -> Result<(Fingerprint, Entry), StoreError> {
+        let (name, content): (Vec<u8>, Vec<u8>) = (column(row, 1)?, column(row, 2)?);
+        self.entry_of(&name, &content)
     }
 
     /// Everything that is kept in memory, of which the head of the feed is known.
@@ -101,10 +119,30 @@ impl OpenSnapshot<'_> {
         }
     }
 
-    /// The secret under which names are hashed.
-    pub(super) fn filter_key(&self) -> Result<FilterKey, StoreError> {
-        let key = self.setting(FILTER_KEY)?.ok_or(StoreError::Row)?;
-        Ok(FilterKey::new(key.try_into().map_err(|_| StoreError::Row)?))
+    /// Changes of the feed from `first` on, at most `limit` of them, each with its number and the chain
+    /// after it.
+    pub(super) fn changes_from(
+        &self,
+        first: u64,
+        limit: i64,
+    ) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
+        let seal = seal(Section::Log, self.filter_key);
+        let rows = self.ask(
+            "SELECT sequence, content FROM portcullis.log WHERE sequence >= $1
+            ORDER BY sequence LIMIT $2",
+            vec![
+                (Box::new(at_most(first)), Type::INT8),
+                (Box::new(limit), Type::INT8),
+            ],
+        )?;
+        let rows = rows.iter().map(|row| {
+            let sequence = unsigned(column(row, 0)?).map_err(failed)?;
+            let content: Vec<u8> = column(row, 1)?;
+            let row = seal.opened(&sequence.to_le_bytes(), &content)?;
+            let (change, chain) = decode_log(row)?;
+            Ok((sequence, change, chain))
+        });
+        rows.collect()
     }
 }
 
@@ -132,10 +170,7 @@ impl Snapshot for OpenSnapshot<'_> {
     }
 
     fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let rows = self.ask(
-            "SELECT content FROM portcullis.settings WHERE name = $1",
-            vec![(Box::new(name.to_owned()), Type::TEXT)],
-        )?;
+        let rows = self.ask(SETTING, vec![(Box::new(name.to_owned()), Type::TEXT)])?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -144,19 +179,7 @@ impl Snapshot for OpenSnapshot<'_> {
     }
 
     fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
-        let seal = seal(Section::Log, self.filter_key);
-        let rows = self.ask(
-            "SELECT sequence, content FROM portcullis.log WHERE sequence > $1 ORDER BY sequence",
-            vec![(Box::new(at_most(after)), Type::INT8)],
-        )?;
-        let rows = rows.iter().map(|row| {
-            let sequence = unsigned(column(row, 0)?).map_err(failed)?;
-            let content: Vec<u8> = column(row, 1)?;
-            let row = seal.opened(&sequence.to_le_bytes(), &content)?;
-            let (change, chain) = decode_log(row)?;
-            Ok((sequence, change, chain))
-        });
-        rows.collect()
+        self.changes_from(after.saturating_add(1), i64::MAX)
     }
 
     fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
@@ -201,8 +224,7 @@ impl Snapshot for OpenSnapshot<'_> {
             )?;
             for row in &rows {
                 before = column(row, 0)?;
-                let (name, content): (Vec<u8>, Vec<u8>) = (column(row, 1)?, column(row, 2)?);
-                let (name, entry) = self.entry_of(&name, &content)?;
+                let (name, entry) = self.entry_in(row)?;
                 if visit(name, entry).is_break() {
                     return Ok(());
                 }

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::connection::Fault;
-use super::row::{head, unsigned};
+use super::row::{first_bytes, head, unsigned};
 use crate::authority::store::Head;
 
 /// Set for each transaction that may hold the row of the state. A process that is stopped in the middle
@@ -105,7 +105,6 @@ impl State {
                 &[(&commit, Type::INT8)],
             )
             .await?;
-        let mark: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
-        mark.as_deref().map(Mark::of).transpose()
+        first_bytes(&rows)?.as_deref().map(Mark::of).transpose()
     }
 }

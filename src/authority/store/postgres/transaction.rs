@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use super::Postgres;
 use super::connection::{Fault, STATEMENT_LIMIT};
 use super::journal::{self, Touched};
-use super::row::{seal, signed};
+use super::row::{Parameter, first_bytes, query, seal, signed};
 use super::state::{Mark, Standing};
+use super::vault::{PUT_SETTING, SETTING};
 use crate::authority::entry::Entry;
 use crate::authority::index::ByFingerprint;
 use crate::authority::store::engine::Transaction;
@@ -50,7 +51,7 @@ pub(super) struct OpenTransaction<'t> {
 const TRIMMED_EVERY: u64 = 64;
 
 /// A statement with what belongs into it.
-type Statement = (&'static str, Vec<(Box<dyn ToSql + Sync + Send>, Type)>);
+type Statement = (&'static str, Vec<Parameter>);
 
 impl<'t> OpenTransaction<'t> {
     pub(super) fn new(engine: &'t Postgres, client: Arc<Client>, before: Standing) -> Self {
@@ -97,11 +98,7 @@ impl<'t> OpenTransaction<'t> {
         ));
         let written = engine.connector.wait(STATEMENT_LIMIT, async move {
             for (statement, parameters) in statements {
-                let parameters: Vec<_> = parameters
-                    .iter()
-                    .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-                    .collect();
-                client.query_typed(statement, &parameters).await?;
+                query(&client, statement, &parameters).await?;
             }
             Ok(())
         });
@@ -175,8 +172,7 @@ impl<'t> OpenTransaction<'t> {
         for (name, bytes) in self.settings {
             let sealed = self.engine.connector.vault().sealed(&name, bytes)?;
             statements.push((
-                "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)
-                ON CONFLICT (name) DO UPDATE SET content = excluded.content",
+                PUT_SETTING,
                 vec![
                     (Box::new(name), Type::TEXT),
                     (Box::new(sealed), Type::BYTEA),
@@ -251,7 +247,7 @@ fn of_journal(
     statements: &mut Vec<Statement>,
 ) -> Result<(), StoreError> {
     statements.push((
-        "INSERT INTO portcullis.journal (commit, mark, content) VALUES ($1, $2, $3)",
+        journal::PUT,
         vec![
             (Box::new(signed(standing.commits)?), Type::INT8),
             (Box::new(standing.mark.0.to_vec()), Type::BYTEA),
@@ -396,12 +392,8 @@ impl Transaction for OpenTransaction<'_> {
         }
         let (client, asked) = (Arc::clone(&self.client), name.to_owned());
         let found = self.engine.connector.wait(STATEMENT_LIMIT, async move {
-            let statement = "SELECT content FROM portcullis.settings WHERE name = $1";
-            let rows = client
-                .query_typed(statement, &[(&asked, Type::TEXT)])
-                .await?;
-            let content: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
-            Ok(content)
+            let rows = client.query_typed(SETTING, &[(&asked, Type::TEXT)]).await?;
+            first_bytes(&rows)
         });
         let sealed = found.map_err(Fault::before_commit)?;
         let vault = self.engine.connector.vault();

@@ -56,7 +56,13 @@ const FORMS: [GeneralPurpose; 2] = [
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-const SETTINGS: &str = "SELECT name, content FROM portcullis.settings ORDER BY name";
+pub(super) const SETTINGS: &str = "SELECT name, content FROM portcullis.settings ORDER BY name";
+
+pub(super) const SETTING: &str = "SELECT content FROM portcullis.settings WHERE name = $1";
+
+pub(super) const PUT_SETTING: &str =
+    "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET content = excluded.content";
 
 /// No commit, which may write settings, comes between what is read and what is written.
 const LOCK_STATE: &str = "SELECT commits FROM portcullis.state WHERE is_only FOR UPDATE";
