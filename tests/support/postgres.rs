@@ -163,15 +163,13 @@ impl Server {
     }
 
     pub(crate) fn url(&self, name: &str) -> String {
-        format!("postgres://{ROLE}@127.0.0.1:{}/{name}", self.port)
+        url(self.port, name)
     }
 
     /// What `psql` prints.
     #[track_caller]
     pub(crate) fn ask(&self, database: &str, statement: &str) -> String {
-        let output = psql(self.port, database, statement);
-        assert!(output.status.success(), "{statement}: {output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        ask(self.port, database, statement)
     }
 
     /// Ends it as a power cut would.
@@ -197,6 +195,19 @@ impl Server {
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// A database of the server, or behind the pooler, at this port.
+fn url(port: u16, name: &str) -> String {
+    format!("postgres://{ROLE}@127.0.0.1:{port}/{name}")
+}
+
+/// What `psql` prints that asks there.
+#[track_caller]
+fn ask(port: u16, database: &str, statement: &str) -> String {
+    let output = psql(port, database, statement);
+    assert!(output.status.success(), "{statement}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// Has `psql` ask the server, or the pooler, at this port.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::scene::{session, settings};
+use super::scene::{session, settings, wait_for, wait_until_in_step};
 use crate::support::{
     Authority, Bootstrap, Envoy, Meddler, Plugin, Request, assert_refused, until,
 };
@@ -54,14 +54,8 @@ impl Scene {
             authority,
             replicas,
         };
-        scene.wait_for("feed.generations", 1);
+        wait_for(&scene.envoy, "portcullis.feed.generations", 1);
         scene
-    }
-
-    fn wait_for(&self, name: &str, least: u64) {
-        let stat = format!("wasmcustom.portcullis.{name}");
-        let what = || format!("{name} in:\n{}", self.envoy.log());
-        until(what, || self.envoy.stat(&stat) >= Some(least));
     }
 
     /// Lets the filter think that these sessions may be revoked, so that each is asked about.
@@ -70,9 +64,7 @@ impl Scene {
             self.authority.revoke("session", value);
             self.authority.restore_access("session", value);
         }
-        let sequence = self.authority.stats()["sequence"].as_u64();
-        self.wait_for("feed.sequence", sequence.expect("a number"));
-        thread::sleep(Duration::from_millis(300));
+        wait_until_in_step(&self.authority, &self.envoy);
     }
 
     fn asked(&self, path: &str) -> Vec<usize> {
@@ -180,9 +172,7 @@ fn no_request_is_refused_while_one_authority_is_dead() {
     scene.assert_accepted(&sessions);
     // What is revoked arrives by way of the others, within the longest pause after a poll that broke off.
     scene.authority.revoke("session", "stolen");
-    let sequence = scene.authority.stats()["sequence"].as_u64();
-    scene.wait_for("feed.sequence", sequence.expect("a number"));
-    thread::sleep(Duration::from_millis(300));
+    wait_until_in_step(&scene.authority, &scene.envoy);
     let stolen = Request::get("/api").bearer(session("stolen"));
     assert_refused(&scene.envoy.client().send(&stolen), 401, "token_revoked");
 }

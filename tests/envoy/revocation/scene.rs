@@ -82,21 +82,18 @@ impl Scene {
 
     /// A metric of the filter.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        self.envoy.stat(&format!("wasmcustom.{name}")).unwrap_or(0)
+        metric(&self.envoy, name)
     }
 
     /// Waits until a metric of the filter is at least this, and every worker knows of it.
     #[track_caller]
     pub(crate) fn wait_for(&self, name: &str, least: u64) {
-        let what = || format!("{name} ≥ {least} in:\n{}", self.envoy.log());
-        until(what, || self.metric(name) >= least);
-        thread::sleep(SPREAD);
+        wait_for(&self.envoy, name, least);
     }
 
     /// Waits until the authority's latest change has arrived.
     pub(crate) fn wait_until_in_step(&self) {
-        let sequence = self.authority.stats()["sequence"].as_u64();
-        self.wait_for("portcullis.feed.sequence", sequence.expect("a number"));
+        wait_until_in_step(&self.authority, &self.envoy);
     }
 
     /// The answer of every worker.
@@ -153,6 +150,29 @@ impl Scene {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn metric(envoy: &Envoy, name: &str) -> u64 {
+    envoy.stat(&format!("wasmcustom.{name}")).unwrap_or(0)
+}
+
+/// Waits until a metric of the filter in this Envoy is at least this, and every worker knows of it.
+#[track_caller]
+pub(super) fn wait_for(envoy: &Envoy, name: &str, least: u64) {
+    let what = || format!("{name} ≥ {least} in:\n{}", envoy.log());
+    until(what, || metric(envoy, name) >= least);
+    thread::sleep(SPREAD);
+}
+
+/// Waits until the authority's latest change has arrived in this Envoy.
+#[track_caller]
+pub(super) fn wait_until_in_step(authority: &Authority, envoy: &Envoy) {
+    let sequence = authority.stats()["sequence"].as_u64();
+    wait_for(
+        envoy,
+        "portcullis.feed.sequence",
+        sequence.expect("a number"),
+    );
 }
 
 /// A token of `alice` in a session.

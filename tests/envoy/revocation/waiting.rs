@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::scene::{session, settings};
+use super::scene::{session, settings, wait_for, wait_until_in_step};
 use crate::support::{
     Authority, Bootstrap, Envoy, ISSUER, JwksServer, Meddler, Plugin, Request, Response, Token,
     assert_refused, jwks, until,
@@ -42,15 +42,8 @@ impl Scene {
             meddler,
             envoy,
         };
-        scene.wait_for("feed.generations", 1);
+        wait_for(&scene.envoy, "portcullis.feed.generations", 1);
         scene
-    }
-
-    fn wait_for(&self, name: &str, least: u64) {
-        let stat = format!("wasmcustom.portcullis.{name}");
-        let what = || format!("{name} in:\n{}", self.envoy.log());
-        until(what, || self.envoy.stat(&stat) >= Some(least));
-        thread::sleep(Duration::from_millis(300));
     }
 
     fn revoke(&self, value: &str) {
@@ -66,8 +59,7 @@ impl Scene {
     }
 
     fn wait_until_in_step(&self) {
-        let sequence = self.authority.stats()["sequence"].as_u64();
-        self.wait_for("feed.sequence", sequence.expect("a number"));
+        wait_until_in_step(&self.authority, &self.envoy);
     }
 
     fn send(&self, request: &Request) -> Response {

@@ -76,15 +76,13 @@ impl Pooler {
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://{ROLE}@127.0.0.1:{}/{database}", self.port)
+        super::url(self.port, database)
     }
 
     /// What `psql` prints, through the pooler.
     #[track_caller]
     pub(crate) fn ask(&self, database: &str, statement: &str) -> String {
-        let output = psql(self.port, database, statement);
-        assert!(output.status.success(), "{statement}: {output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        super::ask(self.port, database, statement)
     }
 
     /// Ends it at once, and with it all connections on both sides.
