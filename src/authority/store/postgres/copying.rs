@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
 use super::journal::Touched;
-use super::row::{Parameter, at_most, query, seal, signed, unsigned};
+use super::row::{PUT_CHANGES, Parameter, at_most, query, seal, signed, unsigned};
 use super::snapshot::{OpenSnapshot, column, failed};
 use super::state::Mark;
 use super::{Database, DatabaseAddress, begin_reading, end_reading, schema, unreachable, vault};
@@ -233,11 +233,7 @@ impl Fresh {
             let row = encode_log(*chain, change);
             contents.push(seal.sealed(&sequence.to_le_bytes(), row));
         }
-        self.write(
-            "INSERT INTO portcullis.log (sequence, content)
-            SELECT * FROM unnest($1::bigint[], $2::bytea[])",
-            vec![numbers(sequences), bytes(contents)],
-        )
+        self.write(PUT_CHANGES, vec![numbers(sequences), bytes(contents)])
     }
 
     fn put_entries(

@@ -9,6 +9,9 @@ use crate::authority::store::StoreError;
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, FilterKey};
 
+pub(super) const PUT_CHANGES: &str = "INSERT INTO portcullis.log (sequence, content)
+    SELECT * FROM unnest($1::bigint[], $2::bytea[])";
+
 /// What belongs into a statement.
 pub(super) type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
 

@@ -12,18 +12,22 @@ use tokio_postgres::types::Type;
 
 use super::Postgres;
 use super::connection::{Fault, STATEMENT_LIMIT};
-use super::journal::{self, Touched};
-use super::row::{Parameter, first_bytes, query, seal, signed};
+use super::journal::Touched;
+use super::row::{first_bytes, query, seal, signed};
 use super::state::{Mark, Standing};
-use super::vault::{PUT_SETTING, SETTING};
+use super::vault::SETTING;
 use crate::authority::entry::Entry;
 use crate::authority::index::ByFingerprint;
 use crate::authority::store::engine::Transaction;
 use crate::authority::store::error::DatabaseError;
-use crate::authority::store::rows::{decode_entry, encode_entry, encode_log, owner_key};
+use crate::authority::store::rows::{decode_entry, encode_log, owner_key};
 use crate::authority::store::seal::Section;
 use crate::authority::store::{Head, StoreError};
-use crate::revocation::{Change, FilterKey, Fingerprint};
+use crate::revocation::{Change, Fingerprint};
+
+mod statements;
+
+use statements::of_journal;
 
 /// A transaction whose row of the state is locked.
 pub(super) struct OpenTransaction<'t> {
@@ -46,12 +50,6 @@ pub(super) struct OpenTransaction<'t> {
     staged: BTreeMap<u64, Option<Vec<u8>>>,
     is_unstaged: bool,
 }
-
-/// Commits after which the oldest rows of the journal are removed.
-const TRIMMED_EVERY: u64 = 64;
-
-/// A statement with what belongs into it.
-type Statement = (&'static str, Vec<Parameter>);
 
 impl<'t> OpenTransaction<'t> {
     pub(super) fn new(engine: &'t Postgres, client: Arc<Client>, before: Standing) -> Self {
@@ -118,95 +116,6 @@ impl<'t> OpenTransaction<'t> {
         }
     }
 
-    fn statements(self) -> Result<Vec<Statement>, StoreError> {
-        let key = self.engine.filter_key;
-        let mut statements: Vec<Statement> = Vec::new();
-        of_entries(self.entries, key, &mut statements)?;
-        let (added, removed): (Vec<_>, Vec<_>) = self.owners.into_iter().partition(|row| row.1);
-        let keys = |rows: Vec<([u8; 32], bool)>| -> Vec<Vec<u8>> {
-            rows.into_iter().map(|(key, _)| key.to_vec()).collect()
-        };
-        if !removed.is_empty() {
-            statements.push((
-                "DELETE FROM portcullis.owners WHERE key = ANY($1)",
-                vec![(Box::new(keys(removed)), Type::BYTEA_ARRAY)],
-            ));
-        }
-        if !added.is_empty() {
-            statements.push((
-                "INSERT INTO portcullis.owners (key) SELECT * FROM unnest($1::bytea[])
-                ON CONFLICT (key) DO NOTHING",
-                vec![(Box::new(keys(added)), Type::BYTEA_ARRAY)],
-            ));
-        }
-        if !self.issuers.is_empty() {
-            let issuers: Vec<_> = self.issuers.into_iter().map(String::into_bytes).collect();
-            statements.push((
-                "INSERT INTO portcullis.issuers (issuer) SELECT * FROM unnest($1::bytea[])
-                ON CONFLICT (issuer) DO NOTHING",
-                vec![(Box::new(issuers), Type::BYTEA_ARRAY)],
-            ));
-        }
-        if !self.log.is_empty() {
-            let (mut sequences, mut contents) = (Vec::new(), Vec::new());
-            for (sequence, row) in self.log {
-                let sealed = seal(Section::Log, key).sealed(&sequence.to_le_bytes(), row);
-                sequences.push(signed(sequence)?);
-                contents.push(sealed);
-            }
-            statements.push((
-                "INSERT INTO portcullis.log (sequence, content)
-                SELECT * FROM unnest($1::bigint[], $2::bytea[])",
-                vec![
-                    (Box::new(sequences), Type::INT8_ARRAY),
-                    (Box::new(contents), Type::BYTEA_ARRAY),
-                ],
-            ));
-        }
-        if let Some(through) = self.trimmed {
-            statements.push((
-                "DELETE FROM portcullis.log WHERE sequence <= $1",
-                vec![(Box::new(signed(through)?), Type::INT8)],
-            ));
-        }
-        for (name, bytes) in self.settings {
-            let sealed = self.engine.connector.vault().sealed(&name, bytes)?;
-            statements.push((
-                PUT_SETTING,
-                vec![
-                    (Box::new(name), Type::TEXT),
-                    (Box::new(sealed), Type::BYTEA),
-                ],
-            ));
-        }
-        if self.is_unstaged {
-            statements.push(("DELETE FROM portcullis.staged", Vec::new()));
-        }
-        for (number, part) in self.staged {
-            let row = signed(number)?;
-            statements.push(match part {
-                Some(part) => (
-                    "INSERT INTO portcullis.staged (number, content) VALUES ($1, $2)
-                    ON CONFLICT (number) DO UPDATE SET content = excluded.content",
-                    vec![
-                        (Box::new(row), Type::INT8),
-                        (
-                            Box::new(
-                                seal(Section::Staged, key).sealed(&number.to_le_bytes(), part),
-                            ),
-                            Type::BYTEA,
-                        ),
-                    ],
-                ),
-                None => (
-                    "DELETE FROM portcullis.staged WHERE number = $1",
-                    vec![(Box::new(row), Type::INT8)],
-                ),
-            });
-        }
-        Ok(statements)
-    }
-
     /// Asks for entries that the index has.
     fn fetch(&self, names: Vec<Fingerprint>) -> Result<ByFingerprint<Option<Entry>>, StoreError> {
         let client = Arc::clone(&self.client);
@@ -238,71 +147,6 @@ impl<'t> OpenTransaction<'t> {
         }
         Ok(fetched)
     }
-}
-
-/// The row of the journal. The oldest ones are removed, some at a time.
-fn of_journal(
-    standing: Standing,
-    touched: &Touched,
-    statements: &mut Vec<Statement>,
-) -> Result<(), StoreError> {
-    statements.push((
-        journal::PUT,
-        vec![
-            (Box::new(signed(standing.commits)?), Type::INT8),
-            (Box::new(standing.mark.0.to_vec()), Type::BYTEA),
-            (Box::new(touched.encode()), Type::BYTEA),
-        ],
-    ));
-    if standing.commits.is_multiple_of(TRIMMED_EVERY) {
-        let through = standing.commits.saturating_sub(journal::LENGTH);
-        statements.push((
-            "DELETE FROM portcullis.journal WHERE commit <= $1",
-            vec![(Box::new(signed(through)?), Type::INT8)],
-        ));
-    }
-    Ok(())
-}
-
-/// What is to be done to `entries`.
-fn of_entries(
-    entries: ByFingerprint<Option<Entry>>,
-    key: FilterKey,
-    statements: &mut Vec<Statement>,
-) -> Result<(), StoreError> {
-    let (mut removed, mut names, mut sequences, mut contents) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (name, entry) in entries {
-        match entry {
-            Some(entry) => {
-                let row = encode_entry(name, &entry);
-                names.push(name.0.to_vec());
-                sequences.push(signed(entry.sequence)?);
-                contents.push(seal(Section::Entries, key).sealed(&name.0, row));
-            }
-            None => removed.push(name.0.to_vec()),
-        }
-    }
-    if !removed.is_empty() {
-        statements.push((
-            "DELETE FROM portcullis.entries WHERE name = ANY($1)",
-            vec![(Box::new(removed), Type::BYTEA_ARRAY)],
-        ));
-    }
-    if !names.is_empty() {
-        statements.push((
-            "INSERT INTO portcullis.entries (name, sequence, content)
-            SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])
-            ON CONFLICT (name) DO UPDATE
-            SET sequence = excluded.sequence, content = excluded.content",
-            vec![
-                (Box::new(names), Type::BYTEA_ARRAY),
-                (Box::new(sequences), Type::INT8_ARRAY),
-                (Box::new(contents), Type::BYTEA_ARRAY),
-            ],
-        ));
-    }
-    Ok(())
 }
 
 impl Transaction for OpenTransaction<'_> {
