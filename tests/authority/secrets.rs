@@ -1,11 +1,25 @@
 //! Secrets in a database, encrypted with a key of the operator's.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use super::member::Member;
 use super::postgres::{Server, has_postgres};
 use super::process::{binary, directory};
+
+/// Rows of generations. What describes one has the secret under which names are hashed.
+const GENERATIONS: &str = "SELECT (SELECT count(*) FROM portcullis.generations)
+    + (SELECT count(*) FROM portcullis.segments)";
+
+/// Makes a file with a key.
+fn key(directory: &Path, letter: &str) -> String {
+    let path = directory.join(letter);
+    std::fs::write(&path, format!("{}=\n", letter.repeat(42) + "A")).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&path, mode).unwrap();
+    path.to_str().unwrap().to_owned()
+}
 
 /// Of secrets that were kept as they are, of those under a key, and of those under another one.
 #[test]
@@ -16,14 +30,7 @@ fn secrets_are_encrypted_with_the_key_of_the_operator_and_with_none_else() {
     let server = Server::start();
     let store = server.database("vault");
     let keys = directory();
-    let key = |letter: &str| {
-        let path = keys.path().join(letter);
-        std::fs::write(&path, format!("{}=\n", letter.repeat(42) + "A")).unwrap();
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&path, mode).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let [first, second, third] = ["a", "b", "c"].map(key);
+    let [first, second, third] = ["a", "b", "c"].map(|letter| key(keys.path(), letter));
     let run = |arguments: &[&str]| {
         let output = Command::new(binary())
             .args(arguments)
@@ -52,6 +59,7 @@ fn secrets_are_encrypted_with_the_key_of_the_operator_and_with_none_else() {
         let is_named = names.iter().any(|name| errors.contains(name));
         assert!(is_named && errors.contains("--secret-key"), "{errors}");
     };
+    let generations = || server.ask("vault", GENERATIONS);
     let content = || {
         let all = "SELECT string_agg(content::text, '' ORDER BY name) FROM portcullis.settings";
         server.ask("vault", all)
@@ -66,8 +74,10 @@ fn secrets_are_encrypted_with_the_key_of_the_operator_and_with_none_else() {
     refuses(&["--secret-key", &first], "is not encrypted");
 
     let migrate = ["migrate", "--secret-key", &first];
+    assert_ne!(generations(), "0");
     let (code, said, errors) = run(&migrate);
     assert!(code == Some(0) && said.contains("encrypted"), "{errors}");
+    assert_eq!(generations(), "0");
     let (code, said, _) = run(&migrate);
     assert_eq!(code, Some(0));
     assert!(
@@ -76,6 +86,9 @@ fn secrets_are_encrypted_with_the_key_of_the_operator_and_with_none_else() {
     );
     assert_ne!(content(), secret);
     assert_eq!(works(&["--secret-key", &first]), plain);
+    assert_ne!(generations(), "0");
+    assert_eq!(run(&migrate).0, Some(0));
+    assert_ne!(generations(), "0", "nothing was encrypted");
     refuses(&[], "is encrypted, and there is no `--secret-key`");
     refuses(&["--secret-key", &second], "with another key");
 
@@ -97,6 +110,7 @@ fn secrets_are_encrypted_with_the_key_of_the_operator_and_with_none_else() {
     ];
     let (code, said, errors) = run(&change);
     assert!(code == Some(0) && said.contains("encrypted"), "{errors}");
+    assert_eq!(generations(), "0");
     assert_eq!(works(&["--secret-key", &second]), plain);
     refuses(&["--secret-key", &first], "with another key");
 

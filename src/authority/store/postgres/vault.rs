@@ -19,6 +19,9 @@
 //! All settings change over to a new key in one transaction, so there is one key at a time. Nonces are
 //! random; settings are written so seldom that no two are alike (2³² would be too many).
 //!
+//! Generations of the filter do not change over: what describes one is encrypted as settings are, since the
+//! secret under which names are hashed is in it. They are removed, and the keeper builds another.
+//!
 //! # What does it not protect from?
 //!
 //! From a role that can write: it can put back an older version of a setting, and change the rest of the
@@ -68,6 +71,9 @@ pub(super) const PUT_SETTING: &str =
 const LOCK_STATE: &str = "SELECT commits FROM portcullis.state WHERE is_only FOR UPDATE";
 
 const WRITE: &str = "UPDATE portcullis.settings SET content = $2 WHERE name = $1";
+
+const REMOVE_GENERATIONS: &str =
+    "DELETE FROM portcullis.segments; DELETE FROM portcullis.generations";
 
 /// A key that settings are encrypted with.
 #[derive(Clone)]
@@ -281,6 +287,7 @@ pub(super) fn expect(connector: &Connector, client: Arc<Client>) -> Result<(), S
 }
 
 /// Encrypts every setting with the key, those that are not encrypted and those that are with the old one.
+/// Removes generations, which are of before, if there was any such setting.
 ///
 /// # Errors
 ///
@@ -308,6 +315,9 @@ pub(super) fn encrypt(
                 // The transaction ends with the connection.
                 Err(error) => return Ok(Err(error)),
             }
+        }
+        if encrypted.newly > 0 {
+            client.batch_execute(REMOVE_GENERATIONS).await?;
         }
         client.batch_execute("COMMIT").await?;
         Ok(Ok(encrypted))
