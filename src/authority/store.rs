@@ -147,7 +147,7 @@ pub(super) struct Store {
     unsure: Mutex<Option<Told>>,
     /// The result of the last [`Store::check`].
     is_taken: AtomicBool,
-    /// Whether the file was found taken since the last commit.
+    /// Whether writing was found to be impossible since the last commit.
     awaits_commit: AtomicBool,
 }
 
@@ -423,8 +423,16 @@ impl Store {
         self.is_taken.load(Ordering::Relaxed)
     }
 
-    /// Whether a commit has yet to show that writing works again: the file was taken away since the
-    /// last one, whichever [`Store::check`] found that, and whichever found it back.
+    /// Notes that a commit has failed. A file that fails does so when a caller asks for something, and is
+    /// opened again by the next one; of a database, which comes back by itself, it is to be known when it has.
+    pub(super) fn note_failure(&self) {
+        if self.is_shared() {
+            self.awaits_commit.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a commit has yet to show that writing works again: since the last one, the file was taken
+    /// away, whichever [`Store::check`] found that, and whichever found it back, or a database has failed.
     #[must_use]
     pub(super) fn awaits_commit(&self) -> bool {
         self.awaits_commit.load(Ordering::Relaxed)

@@ -19,6 +19,10 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 const SAYING_INTERVAL: Duration = Duration::from_secs(1);
 const HEARING_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often a store is written to of which it is not known whether it can be: each attempt that fails is an
+/// error in the log.
+const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
+
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Entries dropped in one commit.
@@ -72,18 +76,25 @@ impl Authority {
         }
     }
 
-    /// Checks between commits, for ever, that the store's file is still there.
+    /// Checks between commits, for ever, that the store's file is still there, or its database.
     async fn watch_store(self: Arc<Self>) {
+        let mut failed: Option<Instant> = None;
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
             let store = Arc::clone(&self.store);
             let checked = tokio::task::spawn_blocking(move || store.check()).await;
             match checked {
-                Ok(Err(_)) => self.metrics.store_is_writable(false),
+                Ok(Err(_)) => {
+                    self.metrics.store_is_writable(false);
+                    failed = None;
+                }
                 // An empty commit opens a store that was closed meanwhile, and shows that it can be
                 // written to.
                 Ok(Ok(())) if self.store.awaits_commit() => {
-                    let _ = self.writer.write(store::Nothing).await;
+                    if failed.is_none_or(|failed| failed.elapsed() >= TRIAL_INTERVAL) {
+                        let written = self.writer.write(store::Nothing).await;
+                        failed = written.is_err().then(Instant::now);
+                    }
                 }
                 Ok(Ok(())) => {}
                 Err(_) => return,

@@ -284,6 +284,7 @@ impl Parts {
             tracing::error!(error = %error_text, requests, "could not write; nothing was changed");
         }
         self.metrics.write_failed(batch.len());
+        self.store.note_failure();
         for command in batch {
             command.answer(Err(WriteError::Unavailable));
         }

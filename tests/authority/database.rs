@@ -137,9 +137,47 @@ fn a_database_that_is_away_longer_than_the_lease_is_said_and_waited_for() {
     assert_eq!(member.revoke("b"), Some(503));
     assert!(member.log().contains("cannot follow the database"));
     server.restart();
-    member.wait_until_ready();
+    let mut said = Vec::new();
+    until(
+        || member.log(),
+        || {
+            said.push(member.ready());
+            said.last().is_some_and(|last| last == "ready\n")
+        },
+    );
+    let is_of_a_file = |text: &String| text.contains("file");
+    assert!(!said.iter().any(is_of_a_file), "{said:?}");
     assert!(member.is_revoked("a"));
     until(|| member.log(), || member.revoke("b") == Some(200));
+}
+
+/// As one whose disk is full, which can be read all the while.
+#[test]
+fn a_database_that_takes_nothing_for_a_while_is_found_to_take_something_again() {
+    const REFUSE: &str = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+            AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END';
+        CREATE TRIGGER refuse BEFORE UPDATE ON portcullis.state
+            FOR EACH ROW EXECUTE FUNCTION refuse()";
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let member = Member::start(&server.database("refusing"));
+    member.wait_until_ready();
+    assert_eq!(member.revoke("a"), Some(200));
+    server.ask("refusing", REFUSE);
+    assert_eq!(member.revoke("b"), Some(503));
+    assert_eq!(member.stats()["store_writable"], false);
+    // It is tried now and then, and not so often that nothing else is in the log.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(member.stats()["store_writable"], false);
+    let log = member.log();
+    let tried = log.matches("could not write").count();
+    assert!((1..=3).contains(&tried), "{log}");
+    assert!(member.is_revoked("a") && member.ready() == "ready\n");
+    server.ask("refusing", "DROP TRIGGER refuse ON portcullis.state");
+    until(|| member.log(), || member.stats()["store_writable"] == true);
 }
 
 /// Another authority may have revoked the token meanwhile.

@@ -264,14 +264,16 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
 
 /// Whether edges can be served. They are served even from a store that cannot be written to, since
 /// they go on with what is known; not from one whose file was taken away, since an operator has to
-/// act before the next start.
+/// act before the next start, nor while the database that it is in was not seen for as long as
+/// `--lease`, since others may have revoked something meanwhile.
 #[utoipa::path(
     get,
     path = "/readyz",
     security(()),
     responses(
         (status = 200, description = "They can", body = String),
-        (status = 503, description = "Not yet, or not any more", body = String),
+        (status = 503, description = "Not yet, or not any more, or not at present; with the reason",
+         body = String),
     )
 )]
 pub(super) async fn readyz(
@@ -284,7 +286,8 @@ pub(super) async fn readyz(
     if let Err(error) = authority.store.check_recent() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n").into());
     }
-    if authority.store.is_taken() {
+    // One in a database has no file, and may be back since it was looked for last.
+    if !authority.store.is_shared() && authority.store.is_taken() {
         return not_ready("the store's file was taken away\n");
     }
     match authority.feed.current() {
