@@ -500,6 +500,25 @@ fn an_entry_whose_tokens_have_no_known_end_outlives_a_token_of_a_month() {
     assert!(kept(&authority, "session") >= 90 * 86_400);
 }
 
+#[test]
+fn every_route_says_what_it_answers_without_the_database() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let document = authority.get("/v1/openapi.json").json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let is_open = ["/healthz", "/readyz"].contains(&path.as_str());
+        for (method, operation) in operations.as_object().unwrap() {
+            let told = operation["responses"]["503"]["description"].as_str();
+            let names = |code: &str| told.is_some_and(|told| told.contains(code));
+            let of_connections = names("`too_many_connections`");
+            assert_eq!(of_connections, !is_open, "{method} {path}: {told:?}");
+            let of_the_database = names("`database_away`");
+            let goes_by_it = !is_open && path != "/metrics";
+            assert_eq!(of_the_database, goes_by_it, "{method} {path}: {told:?}");
+        }
+    }
+}
+
 /// Routes and schemas come from the same source as the description, so what is left to compare is
 /// what the process really answers.
 #[test]

@@ -59,15 +59,23 @@ pub(super) fn complete(document: &utoipa::openapi::OpenApi) -> String {
     document.to_string()
 }
 
+/// The page that is answered whatever is known of the database.
+const METRICS_PATH: &str = "/metrics";
+
 /// Adds the answers that every route with a credential can give: unknown credential, wrong role,
-/// too many connections.
+/// too many connections, a database that is away.
 fn describe_refusals(document: &mut Value) {
-    let problem = |description| {
+    let problem = |description: &str| {
         let schema = json!({"$ref": "#/components/schemas/ProblemBody"});
         let content = json!({"application/problem+json": {"schema": schema}});
         json!({"description": description, "content": content})
     };
-    for operation in operations_in(document) {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    let operations = paths.into_iter().flatten().flat_map(|(path, methods)| {
+        let methods = methods.as_object_mut().into_iter().flatten();
+        methods.map(move |(_, operation)| (path.as_str(), operation))
+    });
+    for (path, operation) in operations {
         let is_guarded = operation.pointer("/security/0").and_then(Value::as_object);
         if is_guarded.is_none_or(serde_json::Map::is_empty) {
             continue;
@@ -79,8 +87,22 @@ fn describe_refusals(document: &mut Value) {
             let refused = "The credential is not known (401) or not enough (403), or the request \
                            is not in order";
             responses.entry("4XX").or_insert_with(|| problem(refused));
-            let busy = "Too many connections";
-            responses.entry("503").or_insert_with(|| problem(busy));
+            let mut busy = "`too_many_connections`".to_owned();
+            if path != METRICS_PATH {
+                busy.push_str(
+                    ". `database_away`: this authority has not seen the database that the store is \
+                     in for as long as `--lease`",
+                );
+            }
+            match responses.get_mut("503") {
+                Some(response) => {
+                    let own = response["description"].as_str().unwrap_or_default();
+                    response["description"] = format!("{own}. {busy}").into();
+                }
+                None => {
+                    responses.insert("503".to_owned(), problem(&busy));
+                }
+            }
         }
     }
 }

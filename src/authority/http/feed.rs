@@ -33,7 +33,7 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
     responses(
         (status = 200, description = "`PCMF`, see the feed's format", body = Vec<u8>,
          content_type = "application/octet-stream"),
-        (status = 503, description = "The first generation is being built", body = ProblemBody,
+        (status = 503, description = "`feed_not_ready`: the first generation is being built", body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]
@@ -113,7 +113,8 @@ const fn cache_control(caching: SegmentCaching) -> &'static str {
         (status = 410, description = "Fetch the manifest and its segments", body = ProblemBody,
          content_type = "application/problem+json"),
         (status = 503, description = "`database_away`: what other authorities have committed since \
-         the edge has asked is not known here", body = ProblemBody,
+         the edge has asked is not known here. `store_unavailable`, `overloaded`: a new epoch should \
+         begin, and cannot be kept", body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]

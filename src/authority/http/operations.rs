@@ -153,9 +153,14 @@ pub(super) async fn keys(State(authority): State<Arc<Authority>>) -> Json<Vec<Fe
     request_body = RotationRequest,
     responses(
         (status = 200, body = Vec<FeedKeyAnswer>),
+        (status = 409, description = "`too_many_keys`: there are as many as there may be. \
+                                      `keys_changed`: another authority on the same database has \
+                                      made one at the same time; look at the keys first",
+         body = ProblemBody, content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The new key is not in force. A start may find it on the disk \
-         all the same and print it, unless a rotation that succeeds replaces it",
+        (status = 503, description = "`store_unavailable`, `overloaded`: the new key is not in force. \
+         A start may find it in the store all the same and print it, unless a rotation that succeeds \
+         replaces it",
          body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -152,6 +152,7 @@ mod tests {
             Problem::out_of_bounds(""),
             Problem::no_registry(),
             Problem::overloaded(""),
+            Problem::database_away(),
             Problem::from(WriteError::Unavailable),
         ];
         let mut given: BTreeSet<_> = (problems.iter())
