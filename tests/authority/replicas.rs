@@ -82,6 +82,49 @@ fn each_of_three_answers_and_writes_and_all_tell_edges_the_same() {
     assert_eq!(keepers, 1);
 }
 
+/// The keys that the second one would put others in place of are not those that it knows.
+#[test]
+fn of_two_rotations_at_the_same_time_one_is_refused_and_no_key_is_lost() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("rotated");
+    let quick = Member::start(&store);
+    quick.wait_until_ready();
+    let slow = Member::start_in(
+        super::process::directory(),
+        &store,
+        &["--follow-interval", "1500ms"],
+    );
+    slow.wait_until_ready();
+    let has_just_followed = || {
+        let page = slow.get("/metrics").text();
+        let mut lines = page.lines();
+        let age = lines.find_map(|line| line.strip_prefix("portcullis_store_age_seconds "));
+        age.unwrap().parse::<f64>().unwrap() < 0.3
+    };
+    let rotate = |member: &Member| {
+        let request = json!({"overlap_seconds": 3600});
+        member.post("/v1/feed/keys", &request).unwrap()
+    };
+    let keys = |member: &Member| member.stats()["feed_keys"].clone();
+    until(|| slow.log(), has_just_followed);
+    let rotated = rotate(&quick);
+    assert_eq!(rotated.status, 200, "{rotated:?}");
+    let refused = rotate(&slow);
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (409, &json!("keys_changed"))
+    );
+    until(|| slow.log(), || keys(&slow) == rotated.json());
+    assert_eq!(rotate(&slow).status, 200);
+    until(
+        || quick.log(),
+        || keys(&quick).as_array().map(Vec::len) == Some(3),
+    );
+}
+
 /// No other one waits for it, and what only one does is done by another one.
 #[test]
 fn when_the_keeper_dies_the_others_go_on_and_one_of_them_takes_its_place() {
