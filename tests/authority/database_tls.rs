@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::certificate::Issuer;
-use super::load::at_work;
+use super::load::first_ready;
 use super::member::Member;
 use super::postgres::{Server, has_postgres};
 use super::process::{binary, directory};
@@ -27,7 +27,7 @@ fn refuses(store: &str, said: &[&str]) {
 #[track_caller]
 fn works(store: &str) -> String {
     let mut members = [Member::start(store)];
-    let member = at_work(&members);
+    let member = first_ready(&members);
     assert_eq!(member.revoke("a"), Some(200));
     assert!(member.is_revoked("a"));
     let log = member.log();
@@ -48,7 +48,7 @@ fn the_database_is_known_by_its_certificate() {
         format!("{store}?sslmode=verify-full&sslrootcert={certificate}")
     };
     let members = [Member::start(&trusting(&issuer))];
-    let log = at_work(&members).log();
+    let log = first_ready(&members).log();
     assert!(!log.contains("WARN"), "{log}");
     let connections = server.ask(
         "encrypted",

@@ -3,7 +3,7 @@
 use portcullis::revocation::{Batch, FeedKeys};
 use serde_json::{Value, json};
 
-use super::load::{CLIENTS, at_work, expect_revoked, logs, times_logged, under_load};
+use super::load::{CLIENTS, expect_revoked, first_ready, logs, times_logged, under_load};
 use super::member::{LEASE, Member};
 use super::patience::until;
 use super::postgres::{Pair, Server, has_postgres};
@@ -38,14 +38,14 @@ fn nothing_acknowledged_is_lost_in_a_failover_to_a_synchronous_standby() {
     }
     let mut pair = Pair::synchronous();
     let mut members = start(&pair.database("failover"));
-    let epoch = at_work(&members).stats()["epoch"].clone();
+    let epoch = first_ready(&members).stats()["epoch"].clone();
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..rounds() {
         let dies_too = round % 2 == 1;
         let new = under_load(&members, &round.to_string(), |load| {
             load.wait_for_more(20, &members);
             if dies_too {
-                at_work(&members).signal("KILL");
+                first_ready(&members).signal("KILL");
             }
             pair.fail_over();
             load.wait_for_more(20, &members);
@@ -164,7 +164,7 @@ fn a_failover_that_loses_revocations_begins_one_epoch_and_goes_on_with_the_other
     }
     let mut pair = Pair::asynchronous();
     let members = start(&pair.database("loss"));
-    let first = at_work(&members);
+    let first = first_ready(&members);
     let revoke = |what: &str, count: usize| -> Vec<String> {
         let values: Vec<_> = (0..count)
             .map(|number| format!("{what} {number}"))
@@ -181,7 +181,7 @@ fn a_failover_that_loses_revocations_begins_one_epoch_and_goes_on_with_the_other
     pair.fail_over();
     let epoch = new_epoch(&members, &edge, &kept);
     // The edge is told to load everything anew, and gets no answer that does not know what it knows.
-    let member = at_work(&members);
+    let member = first_ready(&members);
     assert_eq!(edge.poll(member), Some(410));
     let (status, code) = edge.check(member, &lost[0]);
     assert_eq!((status, code), (503, json!("feed_other_epoch")));
@@ -206,8 +206,8 @@ fn a_failover_that_loses_revocations_begins_one_epoch_and_goes_on_with_the_other
     assert!(code == Some(0) && text.starts_with("revoked\n"), "{text}");
     assert!(member.is_revoked(&lost[0]));
     pair.replace_standby();
-    assert_eq!(edge.poll(at_work(&members)), Some(410));
-    assert_eq!(at_work(&members).stats()["epoch"], epoch);
+    assert_eq!(edge.poll(first_ready(&members)), Some(410));
+    assert_eq!(first_ready(&members).stats()["epoch"], epoch);
     assert_eq!(times_logged(&members, "new epoch begins"), 1);
 }
 

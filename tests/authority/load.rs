@@ -93,18 +93,18 @@ fn revoke(members: &[Member], load: &Load, client: usize, prefix: &str) -> Vec<S
     acknowledged
 }
 
-/// Waits until one of them is at work, and gives it.
+/// Waits until one of them is ready, and gives the first that is.
 #[track_caller]
-pub(crate) fn at_work(members: &[Member]) -> &Member {
+pub(crate) fn first_ready(members: &[Member]) -> &Member {
     let ready = || members.iter().find(|member| member.ready() == "ready\n");
     until(
-        || format!("one at work: {}", logs(members)),
+        || format!("one ready: {}", logs(members)),
         || ready().is_some(),
     );
-    ready().unwrap_or_else(|| panic!("one at work: {}", logs(members)))
+    ready().unwrap_or_else(|| panic!("one ready: {}", logs(members)))
 }
 
-/// Waits until all authorities that are at work say that each of these sessions is revoked, and expects them
+/// Waits until all authorities that are ready say that each of these sessions is revoked, and expects them
 /// to say so of no other one.
 #[track_caller]
 pub(crate) fn expect_revoked(members: &[Member], values: &[String]) {
@@ -126,7 +126,7 @@ pub(crate) fn expect_revoked(members: &[Member], values: &[String]) {
     until(
         || format!("all revoked, but {:?}: {}", lost(), logs(members)),
         || {
-            at_work(members);
+            first_ready(members);
             lost().is_empty()
         },
     );

@@ -14,7 +14,7 @@ use super::process::{Answer, ISSUER, binary, directory, revocation};
 /// The `--lease` of members, short so that tests wait for little.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
-/// An authority, at work or standing by, at the same address whenever it starts again.
+/// An authority, at the same address whenever it starts again.
 pub(crate) struct Member {
     process: Child,
     pub(crate) url: String,

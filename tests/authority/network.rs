@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::load::{CLIENTS, at_work, expect_revoked, logs, times_logged, under_load};
+use super::load::{CLIENTS, expect_revoked, first_ready, logs, times_logged, under_load};
 use super::member::{LEASE, Member};
 use super::patience::until;
 use super::postgres::{Server, has_postgres};
@@ -59,7 +59,7 @@ fn nothing_acknowledged_is_lost_when_connections_break_in_the_middle_of_commits(
     let _ = server.database("broken");
     let (way, member) = start(&server, "broken");
     let mut members = [member];
-    let epoch = at_work(&members).stats()["epoch"].clone();
+    let epoch = first_ready(&members).stats()["epoch"].clone();
     let acknowledged = under_load(&members, "broken", |load| {
         for (commit, how) in interruptions() {
             load.wait_for_more(5, &members);
@@ -95,7 +95,7 @@ fn an_authority_that_is_cut_off_acknowledges_nothing_while_the_other_one_goes_on
     let server = Server::start();
     let _ = server.database("cut");
     let (ways, members): (Vec<_>, Vec<_>) = (0..2).map(|_| start(&server, "cut")).unzip();
-    let epoch = at_work(&members).stats()["epoch"].clone();
+    let epoch = first_ready(&members).stats()["epoch"].clone();
     let mut acknowledged = Vec::new();
     for round in 0..rounds() {
         members.iter().for_each(Member::wait_until_ready);
@@ -125,6 +125,6 @@ fn an_authority_that_is_cut_off_acknowledges_nothing_while_the_other_one_goes_on
         expect_entries(&server, "cut", &acknowledged, 2 * (round + 1));
     }
     expect_revoked(&members, &acknowledged);
-    assert_eq!(at_work(&members).stats()["epoch"], epoch);
+    assert_eq!(first_ready(&members).stats()["epoch"], epoch);
     assert_eq!(times_logged(&members, "new epoch"), 0, "{}", logs(&members));
 }

@@ -4,7 +4,7 @@
 use std::thread;
 
 use super::import::lines_named;
-use super::load::{at_work, expect_revoked, logs, times_logged, under_load};
+use super::load::{expect_revoked, first_ready, logs, times_logged, under_load};
 use super::member::Member;
 use super::patience::until;
 use super::postgres::{Pooler, Server, has_pooler};
@@ -35,11 +35,11 @@ fn authorities_work_behind_a_pooler_in_transaction_mode_and_leave_nothing_in_its
     let mut pooler = Pooler::before(&server, CONNECTIONS);
     let store = pooler.url("pooled");
     let mut members: Vec<_> = (0..AUTHORITIES).map(|_| Member::start(&store)).collect();
-    let epoch = at_work(&members).stats()["epoch"].clone();
+    let epoch = first_ready(&members).stats()["epoch"].clone();
 
     // Writers and readers at the same time, more of them than there are connections.
     let mut acknowledged = under_load(&members, "beside readers", |load| {
-        let member = at_work(&members);
+        let member = first_ready(&members);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -55,7 +55,7 @@ fn authorities_work_behind_a_pooler_in_transaction_mode_and_leave_nothing_in_its
         let opened: usize = server.ask("pooled", opened).parse().unwrap();
         assert!((1..=CONNECTIONS).contains(&opened), "{opened}");
     });
-    commands(at_work(&members));
+    commands(first_ready(&members));
     for _ in 0..4 * CONNECTIONS {
         assert_eq!(pooler.ask("pooled", LEFT), NOTHING);
     }
@@ -69,7 +69,7 @@ fn authorities_work_behind_a_pooler_in_transaction_mode_and_leave_nothing_in_its
         server.kill();
         server.restart();
         load.wait_for_more(10, &members);
-        at_work(&members).signal("KILL");
+        first_ready(&members).signal("KILL");
         load.wait_for_more(10, &members);
     });
     acknowledged.extend(new);
@@ -79,7 +79,7 @@ fn authorities_work_behind_a_pooler_in_transaction_mode_and_leave_nothing_in_its
         member.start_again();
     }
     expect_revoked(&members, &acknowledged);
-    assert_eq!(at_work(&members).stats()["epoch"], epoch);
+    assert_eq!(first_ready(&members).stats()["epoch"], epoch);
     assert_eq!(times_logged(&members, "new epoch"), 0, "{}", logs(&members));
 }
 
