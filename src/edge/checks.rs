@@ -7,8 +7,9 @@
 //! # Why may the first call not take all of the time?
 //!
 //! A machine that has lost its power refuses no connection: the call ends with its time. With a quarter
-//! of it left, the request is answered by another authority, or over a new connection. Where there is one
-//! authority that is only slow, it is asked twice, which is why the first call has most of the time.
+//! of it left, the request is answered by another authority, or, with HTTP/1.1, over a new connection. Where
+//! there is one authority that is only slow, it is asked twice, which is why the first call has most of the
+//! time.
 //!
 //! # Why does Envoy not repeat it?
 //!
