@@ -10,6 +10,7 @@
 )]
 
 mod applications;
+mod database;
 mod examples;
 mod figures;
 mod links;
