@@ -12,7 +12,7 @@ use super::connection::Connector;
 use super::keeper::{self, Keeper};
 use crate::authority::clock;
 use crate::authority::store::error::{DatabaseError, StoreError};
-use crate::authority::text::chain_of;
+use crate::authority::text::{chain_of, counted};
 
 /// How long the lease may take to be let go of at the end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(3);
@@ -31,7 +31,10 @@ pub enum End {
 impl fmt::Display for End {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SetBack(commits) => write!(formatter, "the database lacks {commits} commits"),
+            Self::SetBack(commits) => {
+                let commits = counted(*commits, "commit", "commits");
+                write!(formatter, "the database lacks {commits}")
+            }
             Self::OtherLine => {
                 formatter.write_str("another authority has found that the database was set back")
             }
