@@ -72,10 +72,11 @@ pub struct Arguments {
     pub secret_key: Option<PathBuf>,
     /// How long this authority answers from memory without having reached the database, 2s to 5m; also how
     /// long the keeper, which builds generations, may be silent before another authority takes its place
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lease)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", requires = "store", value_parser = lease)]
     pub lease: Duration,
-    /// How often it is looked what other authorities have written to the database, 1ms to 10s
-    #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = follow_interval)]
+    /// How often it is looked what other authorities have written to the database, 1ms to 10s, and more often
+    /// than once in a lease
+    #[arg(long, value_name = "DURATION", default_value = "20ms", requires = "store", value_parser = follow_interval)]
     pub follow_interval: Duration,
     /// Go on with what is left when the store lacks something that it had, in a new epoch; what was
     /// lost has to be revoked again

@@ -234,6 +234,39 @@ fn no_token_is_said_to_be_active_without_the_database() {
 }
 
 #[test]
+fn what_is_for_a_database_alone_is_refused_without_one() {
+    for option in ["--lease", "--follow-interval"] {
+        let output = Command::new(binary())
+            .args(["serve", "--listen", "127.0.0.1:0", option, "2s"])
+            .env_remove("PORTCULLIS_STORE")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && text.contains("--store"),
+            "{option}: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_database_that_has_another_name_is_told_from_one_that_is_away() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let output = Command::new(binary())
+        .args(["migrate", "--store", &server.url("nowhere")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(1) && text.contains("CREATE DATABASE"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_does_not_go_with_a_database_is_refused_and_no_password_is_shown() {
     let directory = directory();
     let store = "postgres://portcullis:s3cret@127.0.0.1:1/p";
@@ -252,6 +285,8 @@ fn what_does_not_go_with_a_database_is_refused_and_no_password_is_shown() {
     };
     let (code, text) = run(&["--accept-loss"]);
     assert!(code == Some(2) && text.contains("--accept-loss"), "{text}");
+    let (code, text) = run(&["--lease", "5s", "--follow-interval", "5s"]);
+    assert!(code == Some(2) && text.contains("not shorter"), "{text}");
     let (code, text) = run(&["--store", "postgres://u:s3cret@h/p?sslmode=prefer"]);
     assert!(code == Some(2) && text.contains("verify-full"), "{text}");
     let (code, text) = run(&["--store-password", "/nowhere/password"]);
@@ -261,7 +296,7 @@ fn what_does_not_go_with_a_database_is_refused_and_no_password_is_shown() {
     );
     let (code, text) = run(&[]);
     assert!(
-        code == Some(1) && text.contains("cannot be reached"),
+        code == Some(1) && text.contains("cannot be reached") && text.contains("whether it runs"),
         "{text}"
     );
     std::fs::create_dir_all(&data).unwrap();

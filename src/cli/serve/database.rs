@@ -20,6 +20,10 @@ pub(super) fn database(arguments: &Arguments) -> Result<Option<DatabaseAddress>,
     if arguments.accept_loss {
         return Err(ServeError::AcceptLoss);
     }
+    let (interval, lease) = (arguments.follow_interval, arguments.lease);
+    if interval >= lease {
+        return Err(ServeError::FollowsTooSeldom { interval, lease });
+    }
     let directory = &arguments.data;
     if Authority::has_store(directory) {
         let directory = directory.clone();

@@ -3,6 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use humantime::format_duration;
 
 use crate::authority::{
     AddressError, AuthorityError, CopyError, CredentialsError, DatabaseAddressError, DatabaseError,
@@ -66,6 +69,14 @@ pub enum ServeError {
     /// A database decides by itself what it has lost.
     #[error("`--accept-loss` is for a store in a file, not for `--store`")]
     AcceptLoss,
+    /// What is in memory would be too old to answer from before it is brought in step again.
+    #[error("`--follow-interval` ({}) is not shorter than `--lease` ({})", format_duration(*interval), format_duration(*lease))]
+    FollowsTooSeldom {
+        /// How often it would follow.
+        interval: Duration,
+        /// For how long it would answer.
+        lease: Duration,
+    },
     /// The revocations in the directory would not be in force any more.
     #[error("directory `{}` has a store of its own, which `--store` would leave out", directory.display())]
     TwoStores {
@@ -140,6 +151,7 @@ impl ServeError {
             | Self::ServerFile { .. }
             | Self::AcceptLoss
             | Self::SamePlaces
+            | Self::FollowsTooSeldom { .. }
             | Self::Again { .. }
             | Self::File(_)
             | Self::Tls(_)
@@ -159,6 +171,7 @@ impl ServeError {
             | Self::SessionsUnencrypted
             | Self::Store(_)
             | Self::SamePlaces
+            | Self::FollowsTooSeldom { .. }
             | Self::AcceptLoss => 2,
             Self::ServerFile { .. }
             | Self::SecretKey(SecretKeyError::Read { .. })
@@ -254,9 +267,19 @@ fn database_hint(error: &DatabaseError) -> Option<&'static str> {
             "let the database speak TLS; where the network in between is as good as this machine, \
              `sslmode=disable` in the URL goes without",
         ),
+        DatabaseError::Unreachable(cause)
+            if says(&**cause, "password authentication failed")
+                || says(&**cause, "password missing") =>
+        {
+            Some("look at user and password; `--store-password FILE` reads one from a file")
+        }
+        DatabaseError::Unreachable(cause) if says(&**cause, "does not exist") => Some(
+            "the user and the database that the URL names have to be there: `CREATE ROLE`, `CREATE \
+             DATABASE`",
+        ),
         DatabaseError::Unreachable(_) => Some(
-            "look at host, port, user, password and TLS; of several hosts, one has to be open for \
-             writing",
+            "look whether it runs, and at host and port in the URL; of several hosts, one has to be open \
+             for writing. `portcullis serve` ends rather than wait for it, so have it started again",
         ),
         _ => None,
     }
