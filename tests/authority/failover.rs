@@ -83,7 +83,7 @@ fn nothing_is_acknowledged_while_a_synchronous_standby_is_away_and_checks_go_on(
     let members = start(&pair.database("waiting"));
     members.iter().for_each(Member::wait_until_ready);
     assert_eq!(members[0].revoke("before"), Some(200));
-    pair.standby.kill();
+    pair.lose_standby();
     // The other one waits for the row that the first one has locked.
     for member in &members[..2] {
         let waiting = member.revoke_within(LEASE, "waiting");

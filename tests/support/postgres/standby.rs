@@ -56,6 +56,14 @@ impl Pair {
         std::mem::swap(&mut self.primary, &mut self.standby);
     }
 
+    /// Ends the standby as a power cut would. The process that receives for it may outlive it for a moment,
+    /// in which a commit would not wait.
+    pub(crate) fn lose_standby(&mut self) {
+        self.standby.kill();
+        let is_lost = "SELECT count(*) = 0 FROM pg_stat_replication";
+        self.primary.wait_until(is_lost);
+    }
+
     /// Makes a standby in place of the server that was ended, at its port.
     pub(crate) fn replace_standby(&mut self) {
         let port = self.standby.port;
