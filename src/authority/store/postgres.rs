@@ -6,7 +6,8 @@
 //! | `connection` | connections, and what their faults mean |
 //! | `schema` | the tables, and their version |
 //! | `state`, `journal` | the order of commits, and what each has touched |
-//! | `follow`, `epoch` | coming in step with others, and with a database that was set back |
+//! | `in_step`, `follow`, `epoch` | coming in step with others, and with a database that was set back |
+//! | `look_up` | commits whose answer was lost |
 //! | `keeper` | which authority builds generations and sweeps |
 //! | `replica` | this process as one of several |
 //! | `transaction`, `snapshot`, `row` | writing and reading |
@@ -37,19 +38,16 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
-use super::Head;
 use super::engine::{
     Backup, Commit, Engine, Fate, KeptGeneration, Look, Opened, OtherEdges, Taken, Task,
 };
 use super::error::{DatabaseError, StoreError};
 use super::known::Known;
-use super::writing::Told;
 use crate::authority::clock;
 use crate::authority::text::chain_of;
 use crate::revocation::FilterKey;
@@ -57,10 +55,13 @@ use crate::revocation::FilterKey;
 mod address;
 mod connection;
 mod copying;
+mod database;
 mod epoch;
 mod follow;
+mod in_step;
 mod journal;
 mod keeper;
+mod look_up;
 mod replica;
 mod row;
 mod schema;
@@ -71,6 +72,7 @@ mod transaction;
 mod vault;
 
 pub use address::{DatabaseAddress, DatabaseAddressError};
+pub use database::Database;
 pub use replica::{End, Replica};
 pub use schema::Migrated;
 pub use vault::{Encrypted, SecretKey, SecretKeyError};
@@ -78,30 +80,10 @@ pub use vault::{Encrypted, SecretKey, SecretKeyError};
 pub(super) use copying::{Fresh, Original};
 
 use connection::{Connector, Fault, STATEMENT_LIMIT};
-use epoch::Begun;
-use follow::{Lost, Step};
 use replica::Presence;
 use snapshot::OpenSnapshot;
 use state::{COMMIT, Mark, Standing, State};
 use transaction::OpenTransaction;
-
-/// How long a commit whose answer was lost is looked up before its callers are told that the store is
-/// unavailable. About as long as a failover of a well-kept database takes.
-const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
-const LOOK_UP_PAUSE: Duration = Duration::from_millis(100);
-
-/// A look at the state that takes more than this part of the lease is given up.
-const LOOKS_IN_A_LEASE: u32 = 4;
-
-/// How long coming in step may take: with all changes that are kept, some seconds.
-const NEWS_LIMIT: Duration = Duration::from_mins(1);
-
-/// A database with its tables.
-#[derive(Clone)]
-pub struct Database {
-    address: DatabaseAddress,
-    connector: Arc<Connector>,
-}
 
 /// The engine.
 pub(super) struct Postgres {
@@ -123,49 +105,6 @@ pub(super) struct Postgres {
 /// A connection that is kept from one use to the next.
 #[derive(Default)]
 struct Link(Mutex<Option<Arc<Client>>>);
-
-impl Database {
-    /// A database that can be connected to, with the tables of this version. They are made where there
-    /// are none, and the role may make them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`].
-    pub fn open(address: DatabaseAddress) -> Result<Self, StoreError> {
-        let database = Self::of(address)?;
-        schema::expect(&database.connector)?;
-        Ok(database)
-    }
-
-    fn of(address: DatabaseAddress) -> Result<Self, StoreError> {
-        Ok(Self {
-            connector: Arc::new(Connector::new(&address)?),
-            address,
-        })
-    }
-
-    /// Makes the tables where there are none, and brings those of an earlier version up to date.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`].
-    pub fn migrate(address: DatabaseAddress) -> Result<Migrated, StoreError> {
-        schema::migrate(&Self::of(address)?.connector)
-    }
-
-    /// Encrypts every setting with the key of this address: those that are not encrypted, and those that
-    /// are with the old key.
-    ///
-    /// # Errors
-    ///
-    /// [`DatabaseError::Secret`] when one is encrypted with neither, and any other.
-    pub fn encrypt(
-        address: DatabaseAddress,
-        old: Option<SecretKey>,
-    ) -> Result<Encrypted, StoreError> {
-        vault::encrypt(&Self::of(address)?.connector, old)
-    }
-}
 
 impl Standing {
     const fn commit(self) -> Commit {
@@ -242,147 +181,8 @@ impl Postgres {
         self.connector.wait(STATEMENT_LIMIT, locking)
     }
 
-    /// Comes in step with a state that does not change meanwhile.
-    ///
-    /// Where that is not possible, the thread that follows sees to it.
-    fn come_in_step(&self, client: &Arc<Client>, state: State) -> Result<(), StoreError> {
-        let (known, head) = self.known.position();
-        match Step::of(self.presence.line, known, &state) {
-            Step::Same => Ok(()),
-            Step::Behind => {
-                self.take_news(client, (known, head), state)
-                    .map_err(|lost| match lost {
-                        Lost::Fault(fault) => fault.before_commit(),
-                        Lost::SetBack => DatabaseError::SetBack(1).into(),
-                        Lost::Overtaken => DatabaseError::Outdated.into(),
-                    })
-            }
-            Step::SetBack(commits) => Err(DatabaseError::SetBack(commits).into()),
-            Step::OtherLine => Err(DatabaseError::Outdated.into()),
-        }
-    }
-
-    fn take_news(
-        &self,
-        client: &Arc<Client>,
-        from: (Commit, Head),
-        state: State,
-    ) -> Result<(), Lost> {
-        let (client, key) = (Arc::clone(client), self.filter_key);
-        let reading = async move { Ok(follow::news(&client, key, from, &state).await) };
-        let news = self.connector.wait(NEWS_LIMIT, reading)??;
-        let told = Told::of(news, clock::now(), &key);
-        self.known.take(state.standing.commit(), told);
-        Ok(())
-    }
-
-    /// Looks whether anything was committed, and comes in step with it.
-    fn look_and_follow(&self, client: &Arc<Client>) -> Result<(), StoreError> {
-        // Read first, since this process may commit meanwhile.
-        let (known, _) = self.known.position();
-        let looking = Arc::clone(client);
-        let look = async move { State::look(&looking).await };
-        // In time for another one over a new connection, where this one has become silent.
-        let limit = (self.presence.lease / LOOKS_IN_A_LEASE).min(STATEMENT_LIMIT);
-        let state = self.connector.wait(limit, look);
-        let state = state.map_err(|fault| {
-            self.connector.forget_idle();
-            unreachable(fault)
-        })?;
-        let end = match Step::of(self.presence.line, known, &state) {
-            Step::Same => return Ok(()),
-            Step::Behind => match self.follow_to_now(client) {
-                Ok(()) => return Ok(()),
-                Err(Lost::Fault(fault)) => return Err(unreachable(fault)),
-                Err(Lost::SetBack) => End::SetBack(1),
-                Err(Lost::Overtaken) => End::Overtaken,
-            },
-            Step::SetBack(commits) => End::SetBack(commits),
-            Step::OtherLine => End::OtherLine,
-        };
-        Err(self.see_to(end, known))
-    }
-
-    fn follow_to_now(&self, client: &Arc<Client>) -> Result<(), Lost> {
-        let from = self.known.position();
-        let reading = Arc::clone(client);
-        let state = self.connector.wait(STATEMENT_LIMIT, async move {
-            reading.batch_execute(follow::BEGIN_SNAPSHOT).await?;
-            State::look(&reading).await
-        })?;
-        self.take_news(client, from, state)?;
-        self.connector.execute(STATEMENT_LIMIT, client, "COMMIT")?;
-        Ok(())
-    }
-
-    /// Begins a new epoch where the database was set back, and no other process has done so; then all has
-    /// to be loaded anew.
-    fn see_to(&self, end: End, known: Commit) -> StoreError {
-        let End::SetBack(lacks) = end else {
-            return self.presence.finish(end);
-        };
-        let (connector, line) = (Arc::clone(&self.connector), self.presence.line);
-        let beginning = epoch::begin(connector, line, known, lacks);
-        match self.connector.wait(STATEMENT_LIMIT, beginning) {
-            Ok(Begun::Here) => self.presence.finish(end),
-            Ok(Begun::Elsewhere) => self.presence.finish(End::OtherLine),
-            Ok(Begun::Needless) => {
-                tracing::warn!("a server of the database lacks commits that another one has");
-                unreachable(Fault::TimedOut)
-            }
-            Err(fault) => unreachable(fault),
-        }
-    }
-
     fn commit(&self, client: &Arc<Client>) -> Result<(), Fault> {
         self.connector.execute(STATEMENT_LIMIT, client, COMMIT)
-    }
-
-    /// Finds out what became of the transaction whose end was asked for, and commits once more, so that
-    /// what it finds is as safe as anything that is acknowledged.
-    fn look_up(&self) -> Result<Fate, StoreError> {
-        let (client, state) = self.begin()?;
-        let Some(unsure) = *locked(&self.unsure) else {
-            // Nothing was written on this connection: its transaction is only ended.
-            self.commit(&client).map_err(unreachable)?;
-            self.writing.keep(client);
-            return Ok(Fate::Lost);
-        };
-        if state.line != self.presence.line {
-            return Err(DatabaseError::Outdated.into());
-        }
-        let asking = Arc::clone(&client);
-        let number = row::signed(unsure.number)?;
-        let mark = self.connector.wait(STATEMENT_LIMIT, async move {
-            let mark = State::mark_of(&asking, number).await?;
-            State::touch(&asking).await?;
-            Ok(mark)
-        });
-        let fate = match mark.map_err(unreachable)? {
-            Some(mark) if mark.0 == unsure.mark => Fate::Committed(unsure),
-            // Another commit has its number, or none has.
-            Some(_) => Fate::Lost,
-            None if state.standing.commits < unsure.number => Fate::Lost,
-            // So many have followed that the journal does not go back as far.
-            None => return Err(StoreError::Row),
-        };
-        self.commit(&client).map_err(unreachable)?;
-        *locked(&self.unsure) = None;
-        self.writing.keep(client);
-        Ok(fate)
-    }
-
-    fn look_up_patiently(&self) -> Result<Fate, StoreError> {
-        let began = Instant::now();
-        loop {
-            match self.look_up() {
-                Err(error) if self.presence.end().is_none() && began.elapsed() < LOOK_UP_LIMIT => {
-                    tracing::debug!(error = %chain_of(&error), "could not look a commit up yet");
-                    thread::sleep(LOOK_UP_PAUSE);
-                }
-                other => return other,
-            }
-        }
     }
 }
 
@@ -555,11 +355,5 @@ impl fmt::Debug for Postgres {
             .debug_struct("Postgres")
             .field("presence", &self.presence)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Database {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.address, formatter)
     }
 }
