@@ -167,6 +167,19 @@ impl Drop for Watch {
     }
 }
 
+/// Work for one commit.
+struct Batch<'q> {
+    work: Vec<Command>,
+    /// Where there may be more of it, unless a part of it was tried before.
+    queue: Option<&'q mut mpsc::Receiver<Command>>,
+}
+
+impl From<Vec<Command>> for Batch<'_> {
+    fn from(work: Vec<Command>) -> Self {
+        Self { work, queue: None }
+    }
+}
+
 /// What the writer works on.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -184,7 +197,11 @@ impl Parts {
             if state == State::Closed {
                 state = self.recover();
             }
-            state = self.write(mem::take(&mut batch), state);
+            let taken = Batch {
+                work: mem::take(&mut batch),
+                queue: Some(&mut commands),
+            };
+            state = self.write(taken, state);
         }
     }
 
@@ -193,7 +210,7 @@ impl Parts {
     /// must not be refused because of either. If a row that one of the others needs cannot be read,
     /// the halves are tried, so that only that one is refused. Returns the state of the store
     /// afterwards.
-    fn write(&self, mut batch: Vec<Command>, state: State) -> State {
+    fn write(&self, mut batch: Batch<'_>, state: State) -> State {
         let committed = match state {
             State::Open => self.commit(&mut batch),
             State::Closed => Err(StoreError::Closed),
@@ -209,9 +226,10 @@ impl Parts {
             }
             other => other,
         };
+        let Batch { work, .. } = batch;
         let error = match committed {
             Ok(changes) => {
-                self.acknowledge(changes, batch);
+                self.acknowledge(changes, work);
                 return State::Open;
             }
             Err(error) => error,
@@ -224,13 +242,13 @@ impl Parts {
             Rank::Background => !is_full,
             Rank::Request => false,
         };
-        let (failed, mut others): (Vec<Command>, Vec<Command>) = batch
+        let (failed, mut others): (Vec<Command>, Vec<Command>) = work
             .into_iter()
             .partition(|command| can_wait(command.rank()));
         if failed.is_empty() && others.len() > 1 && error.is_damage() {
             let second = others.split_off(others.len() / 2);
-            let state = self.write(others, self.recover());
-            return self.write(second, state);
+            let state = self.write(others.into(), self.recover());
+            return self.write(second.into(), state);
         }
         let (failed, others) = if failed.is_empty() {
             (others, failed)
@@ -246,19 +264,32 @@ impl Parts {
         if others.is_empty() {
             return state;
         }
-        self.write(others, state)
+        self.write(others.into(), state)
     }
 
     /// Does everything in one commit, and returns how many changes the feed has got.
-    fn commit(&self, batch: &mut [Command]) -> Result<usize, StoreError> {
-        if batch
+    ///
+    /// Where other processes write too, this one may wait for as long as their commits take. What has come in
+    /// by the time that it is its turn is done in this one.
+    fn commit(&self, batch: &mut Batch<'_>) -> Result<usize, StoreError> {
+        let is_shared = self.store.is_shared();
+        let Batch { work, queue } = batch;
+        if work
             .iter()
             .any(|command| command.rank() == Rank::Import(Room::Taken))
         {
             self.store.check_room()?;
         }
         let committed = self.store.commit(clock::now_milliseconds(), |writing| {
-            let mut commands = batch.iter_mut();
+            // In a store of its own, an import would need room first.
+            if let Some(queue) = queue.as_mut().filter(|_| is_shared) {
+                while work.len() < BATCH_LENGTH
+                    && let Ok(command) = queue.try_recv()
+                {
+                    work.push(command);
+                }
+            }
+            let mut commands = work.iter_mut();
             commands.try_for_each(|command| command.carry_out(writing))
         })?;
         Ok(committed.changes.len())
@@ -358,7 +389,7 @@ mod tests {
                 revocations.into_iter().map(pending).unzip();
             let (expired, _answer) = pending(DropExpired(Vec::new()));
             commands.push(expired);
-            assert_eq!(parts.write(commands, State::Open), State::Open);
+            assert_eq!(parts.write(commands.into(), State::Open), State::Open);
             let is_done =
                 |answer: &mut oneshot::Receiver<Result<_, _>>| answer.try_recv().unwrap().is_ok();
             answers.iter_mut().map(is_done).collect::<Vec<_>>()
