@@ -36,7 +36,7 @@
 //! first authority that sees it begins a new epoch, and each loads anew what the database has.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub(super) struct Postgres {
     told_settings: AtomicU64,
     /// A commit whose end was asked for, and has not been answered.
     unsure: Mutex<Option<Commit>>,
+    /// Whether the last transaction has found an entry in the database that is not in the index.
+    has_clashed: AtomicBool,
 }
 
 /// A connection that is kept from one use to the next.
@@ -155,6 +157,7 @@ impl Postgres {
                 sent: Mutex::default(),
                 told_settings: AtomicU64::new(0),
                 unsure: Mutex::default(),
+                has_clashed: AtomicBool::new(false),
             }),
             known,
             filter_key,

@@ -8,8 +8,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -186,6 +188,38 @@ impl Connector {
     }
 }
 
+/// Sends each of these without waiting for the answers to those before it, and waits for all answers: one way
+/// there and back. Statements are carried out in this order. Ends with the first fault that it hears of; in
+/// a transaction, that of a later statement says only that there was one before.
+pub(super) async fn in_one_way<T>(
+    work: impl IntoIterator<Item = impl Future<Output = Result<T, Fault>>>,
+) -> Result<Vec<T>, Fault> {
+    let mut waiting: Vec<_> = work
+        .into_iter()
+        .map(|each| (Box::pin(each), None))
+        .collect();
+    poll_fn(|context| {
+        let mut is_over = true;
+        // What is polled first is sent first.
+        for (each, answer) in waiting.iter_mut().filter(|(_, answer)| answer.is_none()) {
+            match each.as_mut().poll(context)? {
+                Poll::Ready(heard) => *answer = Some(heard),
+                Poll::Pending => is_over = false,
+            }
+        }
+        if is_over {
+            Poll::Ready(Ok::<_, Fault>(()))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await?;
+    Ok(waiting
+        .into_iter()
+        .filter_map(|(_, answer)| answer)
+        .collect())
+}
+
 impl Drop for Connector {
     fn drop(&mut self) {
         // A runtime must not be waited for on a thread of another one.
@@ -215,6 +249,11 @@ impl Fault {
     pub(super) fn has_undone(&self) -> bool {
         let code = self.code();
         code.is_some_and(|code| code.starts_with("40") && code != "40003") || self.is_refusal()
+    }
+
+    /// Whether there is a row already under the key of one that was to be added.
+    pub(super) fn has_clashed(&self) -> bool {
+        self.code() == Some("23505")
     }
 
     /// Whether there is no such table, or none that this role may use.

@@ -89,8 +89,12 @@ pub(super) async fn news(
     (known, head): (Commit, Head),
     state: &State,
 ) -> Result<News, Lost> {
-    let mut touched = touched_since(client, known, state.standing.commits).await?;
-    let changes = changes_since(client, key, head, state.standing.head).await?;
+    // Both questions on one way.
+    let (mut touched, changes) = tokio::try_join!(
+        biased;
+        touched_since(client, known, state.standing.commits),
+        changes_since(client, key, head, state.standing.head),
+    )?;
     touched
         .names
         .extend(changes.iter().map(|(change, _)| change.fingerprint()));

@@ -93,8 +93,7 @@ impl Postgres {
         let from = self.known.position();
         let reading = Arc::clone(client);
         let state = self.connector.wait(STATEMENT_LIMIT, async move {
-            reading.batch_execute(follow::BEGIN_SNAPSHOT).await?;
-            State::look(&reading).await
+            State::look_first(&reading, follow::BEGIN_SNAPSHOT).await
         })?;
         self.take_news(client, from, state)?;
         self.connector.execute(STATEMENT_LIMIT, client, "COMMIT")?;

@@ -85,9 +85,24 @@ impl State {
 
     /// Begins a transaction, and locks the row in it.
     pub(super) async fn lock(client: &Client) -> Result<Self, Fault> {
-        client.batch_execute(BEGIN).await?;
-        let rows = client.query_typed(LOCK, &[]).await?;
-        Self::of(rows.first().ok_or(Fault::Row)?)
+        Self::after(client, BEGIN, LOCK).await
+    }
+
+    /// The row as a snapshot has it that begins with it.
+    pub(super) async fn look_first(client: &Client, begin: &str) -> Result<Self, Fault> {
+        Self::after(client, begin, LOOK).await
+    }
+
+    /// Begins a transaction with a statement that answers with the row, in one way there and back. Where it
+    /// does not begin, the connection is given up, and with it whatever the statement has locked.
+    async fn after(client: &Client, begin: &str, statement: &str) -> Result<Self, Fault> {
+        let (has_begun, rows) = tokio::join!(
+            biased;
+            client.batch_execute(begin),
+            client.query_typed(statement, &[]),
+        );
+        has_begun?;
+        Self::of(rows?.first().ok_or(Fault::Row)?)
     }
 
     /// Notes in the open transaction that it was looked at, so that its end waits for the disk, and for a

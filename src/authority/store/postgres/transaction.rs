@@ -1,17 +1,23 @@
 //! Writing, inside one transaction of the database.
 //!
-//! What is written is gathered, and goes to the database in a few statements at the end. What is read
-//! is asked for at once, but only for names that the index has: it was brought in step with the database
-//! when the row of the state was locked.
+//! What is written is gathered, and goes to the database in a few statements at the end, none of which waits
+//! for the answer to the one before: others wait for the row of the state meanwhile. What is read is asked
+//! for at once, but only for names that the index has: it was brought in step with the database when the
+//! row of the state was locked.
+//!
+//! An entry that the index lacks is added without a look at what is there, which takes the database half as
+//! long. Only damage makes that wrong, as where the entry could not be read and was dropped from memory: then
+//! the transaction fails, and the next one looks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::Postgres;
-use super::connection::{Fault, STATEMENT_LIMIT};
+use super::connection::{Fault, STATEMENT_LIMIT, in_one_way};
 use super::journal::Touched;
 use super::row::{first_bytes, query, seal, signed};
 use super::state::{Mark, Standing};
@@ -95,13 +101,17 @@ impl<'t> OpenTransaction<'t> {
             ],
         ));
         let written = engine.connector.wait(STATEMENT_LIMIT, async move {
-            for (statement, parameters) in statements {
-                query(&client, statement, &parameters).await?;
-            }
-            Ok(())
+            let statements = statements.iter();
+            in_one_way(statements.map(|(statement, rows)| query(&client, statement, rows))).await
         });
-        written.map_err(Fault::before_commit)?;
-        Ok(standing)
+        match written {
+            Ok(_) => Ok(standing),
+            Err(fault) if fault.has_clashed() => {
+                engine.has_clashed.store(true, Ordering::Relaxed);
+                Err(DatabaseError::Interrupted(fault.into()).into())
+            }
+            Err(fault) => Err(fault.before_commit()),
+        }
     }
 
     /// What others cannot tell from the log.

@@ -393,3 +393,36 @@ fn there_is_one_keeper_and_another_one_when_it_leaves_or_falls_silent() {
     let (refused, _) = publish(&second, 10);
     assert!(is_refused(refused.as_ref().unwrap_err()), "{refused:?}");
 }
+
+/// As one that could not be read when it had expired, and was dropped from memory.
+#[test]
+fn an_entry_that_only_the_database_has_is_replaced_at_the_second_attempt() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let kept = InDatabase::at(&server.database("unread"));
+    let store = kept.open();
+    let name = name_of(&store, Kind::Session, "left");
+    let hexadecimal = name.0.map(|byte| format!("{byte:02x}")).concat();
+    let leave = format!(
+        "INSERT INTO portcullis.entries (name, sequence, content)
+        VALUES ('\\x{hexadecimal}', 1000, '\\x00')"
+    );
+    server.ask("unread", &leave);
+    for _ in 0..2 {
+        let both = store.commit(NOW, |writing| {
+            writing.revoke(&revocation(Kind::Session, "other", 10))?;
+            writing.revoke(&revocation(Kind::Session, "left", 10))
+        });
+        let Err(refused) = both else { break };
+        assert!(refused.is_passing(), "{refused:?}");
+        assert!(!is_revoked(&store, "other"));
+        assert_eq!(store.recover().unwrap(), []);
+    }
+    for value in ["left", "other"] {
+        let name = name_of(&store, Kind::Session, value);
+        assert!(is_revoked(&store, value));
+        assert!(store.entry(name).unwrap().is_some(), "{value}");
+    }
+}

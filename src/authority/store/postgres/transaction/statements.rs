@@ -1,6 +1,7 @@
 //! What a transaction has gathered, as statements.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 
 use tokio_postgres::types::Type;
 
@@ -14,7 +15,7 @@ use crate::authority::store::postgres::state::Standing;
 use crate::authority::store::postgres::vault::{PUT_SETTING, Vault};
 use crate::authority::store::rows::encode_entry;
 use crate::authority::store::seal::Section;
-use crate::revocation::FilterKey;
+use crate::revocation::{FilterKey, Fingerprint};
 
 /// Commits after which the oldest rows of the journal are removed.
 const TRIMMED_EVERY: u64 = 64;
@@ -31,7 +32,11 @@ impl OpenTransaction<'_> {
     pub(super) fn statements(self) -> Result<Vec<Statement>, StoreError> {
         let key = self.engine.filter_key;
         let mut statements = Vec::new();
-        of_entries(self.entries, key, &mut statements)?;
+        // Once is enough: then it is in the index.
+        let looks = self.engine.has_clashed.swap(false, Ordering::Relaxed);
+        let index = self.engine.known.index();
+        let is_there = |name| looks || index.sequence_of(name).is_some();
+        of_entries(self.entries, is_there, key, &mut statements)?;
         of_owners(self.owners, &mut statements);
         of_issuers(self.issuers, &mut statements);
         of_log(self.log, self.trimmed, key, &mut statements)?;
@@ -66,22 +71,18 @@ pub(super) fn of_journal(
     Ok(())
 }
 
-/// What is to be done to `entries`.
+/// What is to be done to `entries`, of which the database may have those that `is_there` says.
 fn of_entries(
     entries: ByFingerprint<Option<Entry>>,
+    is_there: impl Fn(Fingerprint) -> bool,
     key: FilterKey,
     statements: &mut Vec<Statement>,
 ) -> Result<(), StoreError> {
-    let (mut removed, mut names, mut sequences, mut contents) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut removed, mut added, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for (name, entry) in entries {
         match entry {
-            Some(entry) => {
-                let row = encode_entry(name, &entry);
-                names.push(name.0.to_vec());
-                sequences.push(signed(entry.sequence)?);
-                contents.push(seal(Section::Entries, key).sealed(&name.0, row));
-            }
+            Some(entry) if is_there(name) => changed.push((name, entry)),
+            Some(entry) => added.push((name, entry)),
             None => removed.push(name.0.to_vec()),
         }
     }
@@ -91,20 +92,43 @@ fn of_entries(
             vec![(Box::new(removed), Type::BYTEA_ARRAY)],
         ));
     }
-    if !names.is_empty() {
+    if !added.is_empty() {
+        statements.push((
+            "INSERT INTO portcullis.entries (name, sequence, content)
+            SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])",
+            columns(added, key)?,
+        ));
+    }
+    if !changed.is_empty() {
         statements.push((
             "INSERT INTO portcullis.entries (name, sequence, content)
             SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])
             ON CONFLICT (name) DO UPDATE
             SET sequence = excluded.sequence, content = excluded.content",
-            vec![
-                (Box::new(names), Type::BYTEA_ARRAY),
-                (Box::new(sequences), Type::INT8_ARRAY),
-                (Box::new(contents), Type::BYTEA_ARRAY),
-            ],
+            columns(changed, key)?,
         ));
     }
     Ok(())
+}
+
+/// Entries as the columns of their table, in the order of their numbers, in which a start reads them.
+fn columns(
+    mut entries: Vec<(Fingerprint, Entry)>,
+    key: FilterKey,
+) -> Result<Vec<Parameter>, StoreError> {
+    entries.sort_unstable_by_key(|(_, entry)| entry.sequence);
+    let seal = seal(Section::Entries, key);
+    let (mut names, mut sequences, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, entry) in entries {
+        sequences.push(signed(entry.sequence)?);
+        contents.push(seal.sealed(&name.0, encode_entry(name, &entry)));
+        names.push(name.0.to_vec());
+    }
+    Ok(vec![
+        (Box::new(names), Type::BYTEA_ARRAY),
+        (Box::new(sequences), Type::INT8_ARRAY),
+        (Box::new(contents), Type::BYTEA_ARRAY),
+    ])
 }
 
 /// What is to be done to `owners`.
@@ -162,7 +186,7 @@ fn of_log(
             ],
         ));
     }
-    if let Some(through) = trimmed {
+    if let Some(through) = trimmed.filter(|through| *through > 0) {
         statements.push((
             "DELETE FROM portcullis.log WHERE sequence <= $1",
             vec![(Box::new(signed(through)?), Type::INT8)],
