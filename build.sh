@@ -50,7 +50,7 @@ Usage: ./build.sh [VERB]
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
   bench    every measurement; or one part: bench gate | peers | budget | core | steps |
-           revocation | sessions | signals
+           revocation | sessions | signals | replicas
            bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET|all [SECONDS]]
@@ -552,6 +552,11 @@ bench_signals() {
     cargo bench --locked --bench revocation -- signals "$@"
 }
 
+bench_replicas() {
+    say "bench replicas: authorities on a PostgreSQL database, beside what the database takes by itself"
+    cargo bench --locked --bench revocation -- replicas "$@"
+}
+
 bench_all() {
     bench_budget
     bench_core "$@"
@@ -563,7 +568,7 @@ bench_all() {
 run_bench() {
     local part=all
     case ${1:-} in
-        gate | peers | budget | core | steps | revocation | sessions | signals)
+        gate | peers | budget | core | steps | revocation | sessions | signals | replicas)
             part=$1
             shift
             ;;

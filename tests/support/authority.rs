@@ -103,10 +103,20 @@ impl Authority {
 
     /// Another installation that has taken over the credentials of this one.
     pub(crate) fn start_another(&self) -> Self {
+        self.start_another_with(&[])
+    }
+
+    /// Another one of the group that has its store in the same database.
+    pub(crate) fn start_beside(&self) -> Self {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        self.start_another_with(&arguments)
+    }
+
+    fn start_another_with(&self, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let credentials = |directory: &TempDir| directory.path().join("credentials");
         fs::copy(credentials(&self.directory), credentials(&directory)).expect("a file to copy");
-        Self::start_in(directory, self.secrets.clone(), &[])
+        Self::start_in(directory, self.secrets.clone(), arguments)
     }
 
     fn start_in(directory: TempDir, secrets: Secrets, arguments: &[&str]) -> Self {

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use super::listener::Listener;
 use super::plugin::Plugin;
 
+/// When Envoy asks another one of several authorities.
+pub(crate) const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
+
 /// Everything that one Envoy is started with.
 #[derive(Clone)]
 pub(crate) struct Bootstrap {
@@ -97,6 +100,17 @@ impl Bootstrap {
     /// With a cluster `authority`.
     pub(crate) const fn with_authority(mut self, address: SocketAddr) -> Self {
         self.authority = Some(address);
+        self
+    }
+
+    /// With a cluster `authority` of several, as `envoy/envoy-replicas.yaml` has it, but without its health
+    /// checks and outlier detection, which leave out what has failed: nothing may depend on their being fast
+    /// enough.
+    pub(crate) fn with_authorities(mut self, addresses: &[SocketAddr]) -> Self {
+        self.authority = addresses.first().copied();
+        for (name, member) in cluster_of_several(addresses) {
+            self = self.with_cluster_member("authority", name, member);
+        }
         self
     }
 
@@ -197,6 +211,38 @@ impl Bootstrap {
         }
         listeners
     }
+}
+
+/// The members of a cluster of several authorities that have to do with which of them is asked.
+fn cluster_of_several(addresses: &[SocketAddr]) -> Vec<(&'static str, Value)> {
+    let endpoints = addresses
+        .iter()
+        .map(|address| json!({"endpoint": {"address": loopback(address.port())}}));
+    let endpoints: Vec<_> = endpoints.collect();
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let predicate = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+    let retry_policy = json!({
+        "retry_on": RETRY_ON,
+        "num_retries": 2,
+        "retry_host_predicate": [{
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {"@type": format!("type.googleapis.com/{predicate}")},
+        }],
+        "host_selection_retry_max_attempts": 5,
+    });
+    let protocol = json!({options: {
+        "@type": format!("type.googleapis.com/{options}"),
+        "explicit_http_config": {"http_protocol_options": {}},
+        "retry_policy": retry_policy,
+    }});
+    let assignment =
+        json!({"cluster_name": "authority", "endpoints": [{"lb_endpoints": endpoints}]});
+    vec![
+        ("load_assignment", assignment),
+        ("lb_policy", "ROUND_ROBIN".into()),
+        ("connect_timeout", "0.25s".into()),
+        ("typed_extension_protocol_options", protocol),
+    ]
 }
 
 fn cluster(name: &str, address: SocketAddr) -> Value {

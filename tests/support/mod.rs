@@ -32,7 +32,7 @@ mod token;
 mod upstream;
 
 pub(crate) use authority::{Authority, program};
-pub(crate) use bootstrap::{Bootstrap, as_yaml};
+pub(crate) use bootstrap::{Bootstrap, RETRY_ON, as_yaml};
 pub(crate) use certificate::make_certificate;
 pub(crate) use configuration::configuration;
 pub(crate) use envoy::{Envoy, module};

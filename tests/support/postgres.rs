@@ -172,6 +172,25 @@ impl Server {
         ask(self.port, database, statement)
     }
 
+    /// What `pgbench` prints.
+    #[track_caller]
+    pub(crate) fn bench(&self, database: &str, arguments: &[&str]) -> String {
+        let output =
+            Command::new(program("pgbench").expect("pgbench, which comes with the server"))
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", ROLE])
+                .args(arguments)
+                .arg(database)
+                .output()
+                .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The process that has all others of the server as its children.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn kill(&mut self) {
         let _ = self.process.kill();

@@ -28,9 +28,9 @@ const PROMISED_SINGLE: f64 = 20_000.0;
 const PROMISED_IMPORTED: f64 = 200_000.0;
 
 /// The result of a run of requests.
-struct Run {
-    delays: Vec<Duration>,
-    took: Duration,
+pub(crate) struct Run {
+    pub(crate) delays: Vec<Duration>,
+    pub(crate) took: Duration,
 }
 
 pub(crate) fn measure(extent: Extent, report: &mut Report) {
@@ -41,9 +41,7 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
     let authority = Authority::start_with(&["--log-level", "warn"]);
     let commits = commits(&authority);
     let cpu = process::cpu(authority.id());
-    let mut single = drive(&authority, "/v1/revocations", seconds, |client, number| {
-        format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"{client}-{number}"}}"#)
-    });
+    let mut single = revoke(&[&authority], CLIENTS, seconds);
     let cpu = process::cpu_since(authority.id(), cpu).as_secs_f64();
     let (count, rate) = (single.delays.len(), single.rate());
     let name = format!("durable single revocations, {CLIENTS} clients");
@@ -56,8 +54,8 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
     let entries = authority.stats()["entries"].as_u64();
     assert_eq!(entries, Some(count as u64), "acknowledged and there");
 
-    let mut checks = drive(&authority, "/v1/check", seconds, |client, number| {
-        format!(r#"{{"issuer":"{ISSUER}","sid":"{client}-{number}","jti":"t","subject":"u"}}"#)
+    let mut checks = check(&[&authority], CLIENTS, seconds, |client, number| {
+        format!("{client}-{number}")
     });
     report.note("exact checks", checks.rate(), "/s");
     report.delays("exact check", &mut checks.delays, None);
@@ -79,22 +77,60 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
     assert_eq!(authority.stats()["entries"].as_u64(), Some(lines));
 }
 
-/// Has all clients send one request after the other for this long.
+/// Has clients revoke one session after the other, each another one.
+pub(crate) fn revoke(authorities: &[&Authority], clients: usize, seconds: u64) -> Run {
+    drive(
+        authorities,
+        clients,
+        "/v1/revocations",
+        seconds,
+        |client, number| {
+            format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"{client}-{number}"}}"#)
+        },
+    )
+}
+
+/// Has clients ask about one session after the other, which `session` gives for each client and round.
+pub(crate) fn check(
+    authorities: &[&Authority],
+    clients: usize,
+    seconds: u64,
+    session: impl Fn(usize, u64) -> String + Sync,
+) -> Run {
+    drive(
+        authorities,
+        clients,
+        "/v1/check",
+        seconds,
+        |client, number| {
+            let session = session(client, number);
+            format!(r#"{{"issuer":"{ISSUER}","sid":"{session}","jti":"t","subject":"u"}}"#)
+        },
+    )
+}
+
+/// Has all clients send one request after the other for this long. Each thread's clients are those of one
+/// authority, and as many threads those of each.
 fn drive(
-    authority: &Authority,
+    authorities: &[&Authority],
+    clients: usize,
     path: &str,
     seconds: u64,
     body: impl Fn(usize, u64) -> String + Sync,
 ) -> Run {
-    let (address, credential) = (authority.address(), authority.admin_credential());
-    let mut clients: Vec<_> = (0..CLIENTS)
-        .map(|number| (number, Client::connect(address, path, credential)))
+    let each = clients.div_ceil(THREADS.next_multiple_of(authorities.len()));
+    let mut clients: Vec<_> = (0..clients)
+        .map(|number| {
+            let authority = authorities[number / each % authorities.len()];
+            let (address, credential) = (authority.address(), authority.admin_credential());
+            (number, Client::connect(address, path, credential))
+        })
         .collect();
     let started = Instant::now();
     let end = started + Duration::from_secs(seconds);
     let delays = thread::scope(|scope| {
         let threads: Vec<_> = clients
-            .chunks_mut(CLIENTS / THREADS)
+            .chunks_mut(each)
             .map(|clients| {
                 let body = &body;
                 scope.spawn(move || {
@@ -121,7 +157,7 @@ fn drive(
 }
 
 impl Run {
-    fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         (self.delays.len() as f64 / self.took.as_secs_f64()).round()
     }
 }
@@ -203,7 +239,8 @@ impl Connection {
     }
 }
 
-fn commits(authority: &Authority) -> f64 {
+/// Commits so far that it has made.
+pub(crate) fn commits(authority: &Authority) -> f64 {
     let (_, metrics) = authority.get("/metrics");
     let value = |line: &str| line.strip_prefix("portcullis_commits_total ")?.parse().ok();
     metrics.lines().find_map(value).expect("a count of commits")

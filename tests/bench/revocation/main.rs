@@ -2,8 +2,8 @@
 //! promises, measured in real Envoys against a real authority.
 //!
 //! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [--entries=N] [PART…]`, where a part is
-//! `load`, `sessions`, `propagation`, `signals`, `bulk`, `edges`, `scale` or `switch`, the last part of `scale`
-//! alone; without any, all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
+//! `load`, `sessions`, `propagation`, `signals`, `bulk`, `edges`, `replicas`, `scale` or `switch`, the last part of
+//! `scale` alone; without any, all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
 //! (`ulimit -n`), and 4 GiB of memory for ten million entries.
 //!
@@ -37,6 +37,9 @@ mod forgery;
 #[path = "../import.rs"]
 mod import;
 mod load;
+#[path = "../../support/postgres.rs"]
+#[allow(dead_code, reason = "the tests of databases need more of it")]
+mod postgres;
 #[path = "../process.rs"]
 mod process;
 mod propagation;
@@ -44,6 +47,7 @@ mod provider;
 #[path = "../../support/redis.rs"]
 #[allow(dead_code, reason = "the tests of sessions need more of it")]
 mod redis;
+mod replicas;
 mod report;
 mod scale;
 mod session_ends;
@@ -84,11 +88,11 @@ fn main() -> ExitCode {
             "--fifty-million" => extent = Extent::FiftyMillion,
             // Cargo says this to every bench.
             "--bench" => {}
-            "load" | "sessions" | "propagation" | "signals" | "bulk" | "edges" | "scale"
-            | "switch" => parts.push(argument),
+            "load" | "sessions" | "propagation" | "signals" | "bulk" | "edges" | "replicas"
+            | "scale" | "switch" => parts.push(argument),
             _ => {
                 eprintln!(
-                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [sessions] [propagation] [signals] [bulk] [edges] [scale] [switch]"
+                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [sessions] [propagation] [signals] [bulk] [edges] [replicas] [scale] [switch]"
                 );
                 return ExitCode::from(2);
             }
@@ -115,6 +119,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("edges") {
         edges::measure(extent, &mut report);
+    }
+    if is_wanted("replicas") {
+        replicas::measure(extent, &mut report);
     }
     if is_wanted("scale") {
         scale::measure(extent, &mut report);

@@ -9,16 +9,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::scene::{session, settings, wait_for, wait_until_in_step};
 use crate::support::{
-    Authority, Bootstrap, Envoy, Meddler, Plugin, Request, assert_refused, until,
+    Authority, Bootstrap, Envoy, Meddler, Plugin, RETRY_ON, Request, assert_refused, until,
 };
 
 const CHECK: &str = "/v1/check";
 const POLL: &str = "/v1/feed/deltas";
-const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 const REPLICAS: usize = 3;
 
 /// One worker, since every worker asks for itself.
@@ -43,12 +42,9 @@ impl Scene {
         let there = replicas.iter().map(Meddler::address);
         let addresses: Vec<_> = gone.chain(there).collect();
         let plugin = Plugin::new(&settings(&authority, &json!({})));
-        let mut bootstrap = Bootstrap::with_plugin(plugin)
-            .with_authority(replicas[0].address())
+        let bootstrap = Bootstrap::with_plugin(plugin)
+            .with_authorities(&addresses)
             .with_workers(1);
-        for (name, member) in members(&addresses) {
-            bootstrap = bootstrap.with_cluster_member("authority", name, member);
-        }
         let scene = Self {
             envoy: Envoy::start(&bootstrap),
             authority,
@@ -90,41 +86,6 @@ impl Scene {
         }
         longest
     }
-}
-
-/// The members of the example's cluster that have to do with failures, with these endpoints. Without its
-/// health checks and outlier detection, which would leave out what has failed: nothing may depend on their
-/// being fast enough.
-fn members(addresses: &[SocketAddr]) -> Vec<(&'static str, Value)> {
-    let endpoints = addresses.iter().map(|address| {
-        let address = json!({"address": "127.0.0.1", "port_value": address.port()});
-        json!({"endpoint": {"address": {"socket_address": address}}})
-    });
-    let endpoints: Vec<_> = endpoints.collect();
-    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let predicate = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-    let retry_policy = json!({
-        "retry_on": RETRY_ON,
-        "num_retries": 2,
-        "retry_host_predicate": [{
-            "name": "envoy.retry_host_predicates.previous_hosts",
-            "typed_config": {"@type": format!("type.googleapis.com/{predicate}")},
-        }],
-        "host_selection_retry_max_attempts": 5,
-    });
-    let protocol = json!({options: {
-        "@type": format!("type.googleapis.com/{options}"),
-        "explicit_http_config": {"http_protocol_options": {}},
-        "retry_policy": retry_policy,
-    }});
-    let assignment =
-        json!({"cluster_name": "authority", "endpoints": [{"lb_endpoints": endpoints}]});
-    vec![
-        ("load_assignment", assignment),
-        ("lb_policy", "ROUND_ROBIN".into()),
-        ("connect_timeout", "0.25s".into()),
-        ("typed_extension_protocol_options", protocol),
-    ]
 }
 
 /// An address that refuses connections.
