@@ -40,14 +40,18 @@ pub(super) fn start(store: &Arc<Store>, interval: Duration) -> io::Result<Listen
 fn follow(store: &Weak<Store>, listener: &Listener, interval: Duration) {
     let mut told = None;
     let mut said: Option<Instant> = None;
+    if let Some(store) = store.upgrade() {
+        store.is_followed_by(thread::current());
+    }
     while let Some(store) = store.upgrade() {
         let followed = store.follow(&mut || tell(&store, listener, &mut told));
-        let pause = match followed {
+        match followed {
             Ok(()) => {
                 if said.take().is_some() {
                     tracing::info!("follows the database again");
                 }
-                interval
+                drop(store);
+                thread::park_timeout(interval);
             }
             Err(error) if error.is_over() => return,
             Err(error) => {
@@ -55,11 +59,10 @@ fn follow(store: &Weak<Store>, listener: &Listener, interval: Duration) {
                     tracing::warn!(error = %chain_of(&error), "cannot follow the database");
                     said = Some(Instant::now());
                 }
-                RETRY_PAUSE
+                drop(store);
+                thread::sleep(RETRY_PAUSE);
             }
-        };
-        drop(store);
-        thread::sleep(pause);
+        }
     }
 }
 

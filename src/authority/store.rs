@@ -30,7 +30,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread::Thread;
 use std::time::Duration;
 
 use super::clock;
@@ -149,6 +150,8 @@ pub(super) struct Store {
     is_taken: AtomicBool,
     /// Whether writing was found to be impossible since the last commit.
     awaits_commit: AtomicBool,
+    /// The thread that follows other processes, where there are any.
+    follower: OnceLock<Thread>,
 }
 
 impl Head {
@@ -194,6 +197,7 @@ impl Store {
             unsure: Mutex::new(None),
             is_taken: AtomicBool::new(false),
             awaits_commit: AtomicBool::new(false),
+            follower: OnceLock::new(),
         }
     }
 
@@ -341,6 +345,13 @@ impl Store {
         let Moment(Some(since)) = since else {
             return false;
         };
+        if *seen.borrow() >= since {
+            return true;
+        }
+        // Not with its next look, which may be a while off.
+        if let Some(follower) = self.follower.get() {
+            follower.unpark();
+        }
         let is_seen = seen.wait_for(|seen| *seen >= since);
         matches!(tokio::time::timeout(limit, is_seen).await, Ok(Ok(_)))
     }
@@ -359,6 +370,12 @@ impl Store {
         };
         let seen = *seen.borrow();
         clock::sleepless().map_or(Duration::MAX, |now| now.saturating_sub(seen))
+    }
+
+    /// Has this thread, which [follows](Self::follow), woken from being parked when somebody waits for it.
+    pub(super) fn is_followed_by(&self, thread: Thread) {
+        // There is one.
+        let _ = self.follower.set(thread);
     }
 
     /// Brings what is in memory in step with what other processes have committed. `taken` is told before

@@ -72,4 +72,5 @@ mod token;
 #[path = "../support/transmitter.rs"]
 mod transmitter;
 #[path = "../support/way.rs"]
+#[allow(dead_code, reason = "the model needs more of it")]
 mod way;

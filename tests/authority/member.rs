@@ -45,10 +45,13 @@ impl Member {
             data.to_str().unwrap(),
             "--store",
             store,
-            "--lease",
-            "2s",
         ];
-        let arguments = arguments.iter().chain(more);
+        let lease: &[&str] = if more.contains(&"--lease") {
+            &[]
+        } else {
+            &["--lease", "2s"]
+        };
+        let arguments = arguments.iter().chain(lease).chain(more);
         let arguments: Vec<_> = arguments.map(|&text| text.to_owned()).collect();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -29,6 +29,11 @@ fn comes_to_know(members: &[Member], value: &str, is_revoked: bool) {
             || member.is_revoked(value) == is_revoked,
         );
     }
+}
+
+fn milliseconds_now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(now.unwrap().as_millis()).unwrap()
 }
 
 fn is_keeper(member: &Member) -> bool {
@@ -196,6 +201,53 @@ fn an_authority_that_is_behind_is_never_believed_further_than_it_has_come() {
     for member in [&quick, &slow] {
         assert_eq!(member.stats()["epoch"], epoch);
         assert!(!member.log().contains("new epoch"), "{}", member.log());
+    }
+}
+
+/// Edges know a change by its number, so what an authority could be wrong about without one is a change.
+#[test]
+fn an_authority_that_is_behind_takes_nothing_to_have_ended_that_is_kept_for_longer() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("longer");
+    let quick = ["--danger-expiry-margin", "0s"];
+    let quick = Member::start_in(super::process::directory(), &store, &quick);
+    let slow = [
+        "--danger-expiry-margin",
+        "0s",
+        "--follow-interval",
+        "10s",
+        "--lease",
+        "1m",
+    ];
+    let slow = Member::start_in(super::process::directory(), &store, &slow);
+    for member in [&quick, &slow] {
+        member.wait_until_ready();
+    }
+    let epoch = quick.stats()["epoch"].as_u64().unwrap();
+    for round in 0..3 {
+        let value = format!("longer-{round}");
+        let end = milliseconds_now() / 1_000 + 2;
+        let revoke = |expires_at: u64| {
+            let mut request = revocation("session", &value);
+            request["expires_at"] = json!(expires_at);
+            let revoked = quick.post("/v1/revocations", &request).unwrap().json();
+            revoked["sequence"].as_u64().unwrap()
+        };
+        let check = |sequence: u64| {
+            let asked =
+                json!({"issuer": ISSUER, "sid": value, "epoch": epoch, "at_least": sequence});
+            slow.post("/v1/check", &asked).unwrap().json()
+        };
+        let known = check(revoke(end));
+        assert_eq!(known["revoked"], true, "{known}");
+        let sequence = revoke(end + 3_600);
+        // Times are whole seconds, and what ends in one has ended when it begins.
+        until(String::new, || milliseconds_now() >= end * 1_000);
+        let longer = check(sequence);
+        assert_eq!(longer["revoked"], true, "{longer}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(crate) struct Way {
 struct Shared {
     server: SocketAddr,
     is_silent: AtomicBool,
+    /// Milliseconds by which everything arrives later.
+    delay: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -77,6 +79,7 @@ impl Way {
             shared: Arc::new(Shared {
                 server: SocketAddr::from(([127, 0, 0, 1], port)),
                 is_silent: AtomicBool::new(false),
+                delay: AtomicU64::new(0),
                 state: Mutex::default(),
             }),
         };
@@ -105,6 +108,11 @@ impl Way {
     /// Lets through what was held back, and everything from now on.
     pub(crate) fn pass(&self) {
         self.shared.is_silent.store(false, Ordering::SeqCst);
+    }
+
+    /// Has everything arrive so many milliseconds later, in both directions.
+    pub(crate) fn delay(&self, milliseconds: u64) {
+        self.shared.delay.store(milliseconds, Ordering::SeqCst);
     }
 
     /// Resets all connections. New ones pass.
@@ -176,6 +184,8 @@ impl Shared {
                 return;
             };
             let sent = &buffer[..length];
+            let delay = self.delay.load(Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(delay));
             if is_to_server && is_commit(sent) {
                 let trouble = self.state().at_commit.take();
                 if let Some((commit, how)) = trouble {

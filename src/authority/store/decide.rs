@@ -3,8 +3,17 @@
 //! Pure: the entry as it is, the work and the clock go in, and what is to be written comes out,
 //! whatever engine keeps the rows.
 
+use std::time::Duration;
+
 use crate::authority::entry::{Action, Entry, Event, Origin, Revocation, Target};
 use crate::time::UnixTime;
+
+/// An entry that would end so soon is not kept for longer without a change.
+///
+/// Another authority on the same database may have missed that it is kept for longer, and answers that it
+/// has ended, unless the asker knows of a change that it lacks. An authority answers for the time of its
+/// lease without seeing the database, which is five minutes at most, and its clock may be ahead.
+const SOON: Duration = Duration::from_mins(10);
 
 /// A valid request to restore an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +42,8 @@ pub(super) enum RevocationDecision {
     Expired,
     /// Nothing: it adds nothing to the entry.
     Unchanged(Entry),
-    /// This, which edges need not hear of: it is kept for longer, or more is known of it.
+    /// This, which edges need not hear of: it is kept for longer than the while that it was kept for anyway,
+    /// or more is known of it.
     Noted(Entry),
     /// This, which is a change in the feed.
     Changed(Entry),
@@ -91,7 +101,9 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
         };
         // Requests in progress that were left alone may end now, and clients are told another code.
         let cause = entry.cause.and(revocation.cause);
-        is_more || std::mem::replace(&mut entry.cause, cause) != cause
+        let is_other = std::mem::replace(&mut entry.cause, cause) != cause;
+        let would_end = entry.expires_at <= now.time().later_by(SOON);
+        is_more || is_other || would_end && entry.expires_at < revocation.expires_at
     } else {
         entry.in_force = true;
         entry.cause = revocation.cause;
@@ -259,14 +271,15 @@ mod tests {
 
     #[test]
     fn of_a_longer_life_or_an_owner_edges_do_not_hear() {
-        let old = revoked(None, Kind::Token, 10);
+        let lives = SOON.as_secs() + 1;
+        let old = revoked(None, Kind::Token, lives);
         let again = |lives| revoke(Some(old.clone()), &revocation(Kind::Token, lives), NOW);
-        assert_eq!(again(10), RevocationDecision::Unchanged(old.clone()));
-        assert_eq!(again(9), RevocationDecision::Unchanged(old.clone()));
-        let RevocationDecision::Noted(longer) = again(11) else {
-            panic!("{:?}", again(11));
+        assert_eq!(again(lives), RevocationDecision::Unchanged(old.clone()));
+        assert_eq!(again(lives - 1), RevocationDecision::Unchanged(old.clone()));
+        let RevocationDecision::Noted(longer) = again(lives + 1) else {
+            panic!("{:?}", again(lives + 1));
         };
-        assert_eq!(longer.expires_at, time(11));
+        assert_eq!(longer.expires_at, time(lives + 1));
         assert_eq!(longer.events.len(), 2);
         let owned = Revocation {
             subject: Some("u".into()),
@@ -276,6 +289,20 @@ mod tests {
             panic!("an owner was not taken");
         };
         assert_eq!(owned.subject.as_deref(), Some("u"));
+    }
+
+    #[test]
+    fn of_a_longer_life_of_what_would_end_soon_edges_hear() {
+        for kind in Kind::ALL {
+            let old = revoked(None, kind, SOON.as_secs());
+            let again = |lives| revoke(Some(old.clone()), &revocation(kind, lives), NOW);
+            let same = again(SOON.as_secs());
+            assert_eq!(same, RevocationDecision::Unchanged(old.clone()));
+            let RevocationDecision::Changed(longer) = again(SOON.as_secs() + 1) else {
+                panic!("{kind:?}: others may take it to have ended");
+            };
+            assert_eq!(longer.expires_at, time(SOON.as_secs() + 1));
+        }
     }
 
     #[test]
