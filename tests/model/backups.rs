@@ -7,7 +7,7 @@
 
 use portcullis::revocation::Kind;
 
-use super::edge::{Edge, Word, head};
+use super::edge::{Authorities as _, Edge, Word};
 use super::support::{Authority, Random};
 use super::table::{Life, MARGIN, Named, Table, Truth};
 use super::{Tally, compare, now};
@@ -42,7 +42,7 @@ pub(crate) fn run(seed: u64, rounds: usize) -> (Heard, Tally) {
         for edge in &mut edges {
             edge.catch_up(&authority);
         }
-        let (_, known) = head(&authority);
+        let (_, known) = authority.head();
         authority.restore(&backup);
         let context = format!("seed {seed}, round {round}");
         for edge in &mut edges {
@@ -52,7 +52,7 @@ pub(crate) fn run(seed: u64, rounds: usize) -> (Heard, Tally) {
         let lost = std::mem::replace(&mut table, before);
         let [first, second] = &mut edges;
         first.show(&authority);
-        while head(&authority).1 <= known {
+        while authority.head().1 <= known {
             revoke(MADE, &mut random, &authority, &mut table);
         }
         hold(&mut random, &lost, &authority, second, &context, &mut heard);

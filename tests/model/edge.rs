@@ -23,6 +23,53 @@ const SIGN_OUT: &str = "/sign-out";
 /// Requests in progress in each virtual machine, at most.
 const STREAMS: usize = 100;
 
+/// Whom edges ask: one authority, or several on one database.
+pub(crate) trait Authorities {
+    /// The `revocation` part of a filter's configuration.
+    fn settings(&self) -> Value;
+
+    /// Where they are, with everything that they have acknowledged.
+    fn head(&self) -> Position;
+
+    /// Status and body.
+    fn get(&self, path: &str) -> (u16, Vec<u8>);
+
+    /// Status and body.
+    fn post(&self, path: &str, body: &str) -> (u16, String);
+
+    /// Revokes what the lines name, all of it or nothing.
+    fn import(&self, lines: &str);
+
+    /// The answer to an exact check by somebody who knows what was acknowledged.
+    fn is_revoked(&self, check: &Value) -> bool;
+}
+
+impl Authorities for Authority {
+    fn settings(&self) -> Value {
+        self.settings()
+    }
+
+    fn head(&self) -> Position {
+        position_in(&self.stats())
+    }
+
+    fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        self.request(path)
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, String) {
+        self.post(path, body)
+    }
+
+    fn import(&self, lines: &str) {
+        self.import(lines);
+    }
+
+    fn is_revoked(&self, check: &Value) -> bool {
+        self.is_revoked(check)
+    }
+}
+
 /// What the edge says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
@@ -53,7 +100,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// A process that has had no requests yet.
-    pub(crate) fn new(authority: &Authority, seed: u64, max_staleness: &str) -> Self {
+    pub(crate) fn new(authority: &impl Authorities, seed: u64, max_staleness: &str) -> Self {
         let configuration = configuration(authority, max_staleness);
         let memory = Rc::new(Memory::seeded(seed));
         Self {
@@ -68,8 +115,8 @@ impl Edge {
     }
 
     /// Lets time pass until it knows everything that the authority has acknowledged.
-    pub(crate) fn catch_up(&mut self, authority: &Authority) {
-        let head = head(authority);
+    pub(crate) fn catch_up(&mut self, authority: &impl Authorities) {
+        let head = authority.head();
         let either = self.random.below(2);
         match self.random.below(10) {
             0 => self.replace(either),
@@ -81,21 +128,26 @@ impl Edge {
 
     /// The same, while one machine is paused. If it leads, the other one takes over when its lease
     /// has run out. When it resumes, it first gets the answers to its calls.
-    fn catch_up_without(&mut self, authority: &Authority, head: Position, stopped: Option<usize>) {
+    fn catch_up_without(
+        &mut self,
+        authority: &impl Authorities,
+        head: Position,
+        stopped: Option<usize>,
+    ) {
         self.follow(authority, stopped, |position| position >= Some(head));
     }
 
     /// Lets time pass until the authority has noticed that this process knows more than it does, and
     /// has begun an epoch.
-    pub(crate) fn show(&mut self, authority: &Authority) {
-        let (before, _) = head(authority);
-        self.follow(authority, None, |_| head(authority).0 > before);
+    pub(crate) fn show(&mut self, authority: &impl Authorities) {
+        let (before, _) = authority.head();
+        self.follow(authority, None, |_| authority.head().0 > before);
     }
 
     /// Lets time pass until its position is one that is waited for.
     fn follow(
         &mut self,
-        authority: &Authority,
+        authority: &impl Authorities,
         stopped: Option<usize>,
         is_there: impl Fn(Option<Position>) -> bool,
     ) {
@@ -119,7 +171,7 @@ impl Edge {
             }
         }
         let warnings = self.memory.take_warnings();
-        panic!("not there, at {:?}: {warnings:?}", head(authority));
+        panic!("not there, at {:?}: {warnings:?}", authority.head());
     }
 
     /// One machine dies, and another one starts.
@@ -131,7 +183,7 @@ impl Edge {
     }
 
     /// Begins a request with this token that stays, in a machine that lets it in.
-    pub(crate) fn open(&mut self, authority: &Authority, token: &Named) {
+    pub(crate) fn open(&mut self, authority: &impl Authorities, token: &Named) {
         let index = self.random.below(2);
         let (machine, streams) = (&self.machines[index], &mut self.streams[index]);
         let text = text(token);
@@ -149,7 +201,7 @@ impl Edge {
 
     /// The tokens of the requests in progress, and whether each request was ended. Those that were
     /// have gone then.
-    pub(crate) fn streams(&mut self, authority: &Authority) -> Vec<(Named, bool)> {
+    pub(crate) fn streams(&mut self, authority: &impl Authorities) -> Vec<(Named, bool)> {
         let mut seen = Vec::new();
         for (machine, streams) in self.machines.iter().zip(&mut self.streams) {
             // Some ticks for what the last one has found, and until none is taken for a short one.
@@ -171,7 +223,12 @@ impl Edge {
 
     /// Signs a user out with this token at one of its machines. Whether it was answered that he is;
     /// then this machine refuses the token, unless it is another session that has ended.
-    pub(crate) fn sign_out(&mut self, authority: &Authority, token: &Named, scope: &str) -> bool {
+    pub(crate) fn sign_out(
+        &mut self,
+        authority: &impl Authorities,
+        token: &Named,
+        scope: &str,
+    ) -> bool {
         let machine = &self.machines[self.random.below(2)];
         let (text, target) = (text(token), format!("{SIGN_OUT}?scope={scope}"));
         let answer = |call: &Call| answer(authority, call);
@@ -190,14 +247,14 @@ impl Edge {
 
     /// What its virtual machines say about a token, now or, if it is issued later, then. The
     /// authority is one that can answer.
-    pub(crate) fn word(&mut self, authority: &Authority, token: &Named) -> Word {
+    pub(crate) fn word(&mut self, authority: &impl Authorities, token: &Named) -> Word {
         let word = self.word_of_any(authority, token);
         assert_ne!(word, Word::Unconfirmed, "{token:?}");
         word
     }
 
     /// The same, with an authority that may be unable to answer.
-    pub(crate) fn word_of_any(&mut self, authority: &Authority, token: &Named) -> Word {
+    pub(crate) fn word_of_any(&mut self, authority: &impl Authorities, token: &Named) -> Word {
         let text = text(token);
         let word = self.word_on(authority, token.issued_at, &text);
         if word == Word::Pass {
@@ -208,7 +265,7 @@ impl Edge {
         word
     }
 
-    fn word_on(&self, authority: &Authority, issued_at: u64, text: &str) -> Word {
+    fn word_on(&self, authority: &impl Authorities, issued_at: u64, text: &str) -> Word {
         let now = self.memory.now.get();
         self.memory.now.set(now.max(issued_at * 1_000));
         let outcomes = self.machines.each_ref().map(|machine| {
@@ -234,7 +291,7 @@ impl Edge {
 
     /// The tokens that were let pass last, and what is said of them now, when most of them are
     /// remembered.
-    pub(crate) fn words_again(&self, authority: &Authority) -> Vec<(Named, Word)> {
+    pub(crate) fn words_again(&self, authority: &impl Authorities) -> Vec<(Named, Word)> {
         let passed = self.passed.iter();
         let again = passed.map(|(token, text)| {
             let word = self.word_on(authority, token.issued_at, text);
@@ -253,14 +310,13 @@ impl Edge {
     }
 }
 
-/// Where the authority is.
-pub(crate) fn head(authority: &Authority) -> Position {
-    let stats = authority.stats();
+/// Where an authority is that says this of itself.
+pub(crate) fn position_in(stats: &Value) -> Position {
     let number = |name: &str| stats[name].as_u64().expect("a number");
     (number("epoch"), number("sequence"))
 }
 
-fn configuration(authority: &Authority, max_staleness: &str) -> Value {
+fn configuration(authority: &impl Authorities, max_staleness: &str) -> Value {
     let mut revocation = authority.settings();
     revocation["device_claim"] = json!("device");
     revocation["claims"] = json!([CLAIM]);
@@ -280,15 +336,15 @@ fn configuration(authority: &Authority, max_staleness: &str) -> Value {
 }
 
 /// The authority's answer, at once: no poll is held.
-fn answer(authority: &Authority, call: &Call) -> CallOutcome {
+fn answer(authority: &impl Authorities, call: &Call) -> CallOutcome {
     let (status, body) = if let Some(body) = &call.body {
         let body = str::from_utf8(body).expect("JSON");
         let (status, answer) = authority.post(&call.path, body);
         (status, answer.into_bytes())
     } else {
         match call.path.split_once("&wait=") {
-            Some((poll, _)) => authority.request(&format!("{poll}&wait=0")),
-            None => authority.request(&call.path),
+            Some((poll, _)) => authority.get(&format!("{poll}&wait=0")),
+            None => authority.get(&call.path),
         }
     };
     CallOutcome::Answered {

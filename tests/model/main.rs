@@ -6,8 +6,8 @@
 //! checks at the authority, in two virtual machines over shared data in memory. Entries expire
 //! meanwhile, and not a second too early or too late. A second model has cut-offs as they are usually
 //! asked for, "up to now", and issuers whose clocks are off; in a third one the authority is put back to
-//! backups, and in a fourth one sessions end by themselves. `PORTCULLIS_LONG=1` makes the run a hundred
-//! times as long.
+//! backups, in a fourth one sessions end by themselves, and in a fifth one edges wander between three
+//! authorities on one database. `PORTCULLIS_LONG=1` makes the run a hundred times as long.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,15 +26,23 @@ mod machine;
 #[path = "../support/memory.rs"]
 #[allow(dead_code, reason = "the bench needs more of it")]
 mod memory;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "the tests of the engine need more of it")]
+mod postgres;
+mod replicas;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+#[path = "../support/way.rs"]
+#[allow(dead_code, reason = "the tests of the authority need more of it")]
+mod way;
 
 use std::env;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use edge::{Edge, Word};
+use edge::{Authorities, Edge, Word};
 use support::{Authority, Random};
 use table::{LONGEST_SHORT_LIFE, Life, MARGIN, Named, Table, Truth};
 
@@ -60,8 +68,12 @@ struct Tally {
     signed_out: usize,
 }
 
+/// Of tests in which what is revoked lives for seconds, one at a time: a slow one would not know what is true.
+static IN_TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn nothing_that_was_revoked_is_ever_said_not_to_be() {
+    let _turn = IN_TURN.lock();
     let (seeds, steps) = extent(400);
     for seed in 0..seeds {
         let tally = run(seed, steps);
@@ -111,6 +123,25 @@ fn sessions_end_by_themselves_only_where_they_are_not_used_or_too_many() {
     }
 }
 
+#[test]
+fn edges_that_wander_between_authorities_hear_nothing_from_the_past() {
+    if !postgres::has_postgres() {
+        return;
+    }
+    let _turn = IN_TURN.lock();
+    let (seeds, steps) = extent(80);
+    for seed in 0..seeds {
+        let (troubles, tally) = replicas::run(seed, steps);
+        println!("seed {seed}: {troubles:?}, {tally:?}");
+        let least = troubles.killed.min(troubles.paused).min(troubles.cut_off);
+        assert!(least > 0 && troubles.keepers > 1, "{troubles:?}");
+        assert!(troubles.asked_again > 5, "{troubles:?}");
+        assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
+        assert!(tally.lapsed > 50 && tally.void > 50, "{tally:?}");
+        assert!(tally.closed.min(tally.kept) > 20, "{tally:?}");
+    }
+}
+
 /// How many seeds, and how many steps with each: ten times as many of both in the long form.
 fn extent(steps: usize) -> (u64, usize) {
     match env::var_os("PORTCULLIS_LONG") {
@@ -133,62 +164,99 @@ fn run(seed: u64, steps: usize) -> Tally {
     let mut tally = Tally::default();
     let mut edges = vec![Edge::new(&authority, 1, "30s")];
     for step in 0..steps {
+        let context = format!("seed {seed}, step {step}");
         match random.below(100) {
-            0..6 => {
-                let index = random.below(edges.len());
-                let is_told = sign_out(&mut random, &mut table, &authority, &mut edges[index]);
-                tally.signed_out += usize::from(is_told);
-            }
-            6..50 => {
-                let life = *random.pick(&[Life::Short, Life::Short, Life::Long]);
-                let request = table.revoke(&mut random, life);
-                let (status, answer) = authority.post("/v1/revocations", &request.to_string());
-                assert_eq!(status, 200, "{answer}");
-                table.is_done();
-            }
-            50..68 => {
-                let name = Table::any_name(&mut random);
-                let request = table::request_for(&name).to_string();
-                let (status, answer) = authority.post("/v1/restorations", &request);
-                assert_eq!(status, 200, "{answer}");
-                table.restored(&name);
-            }
-            68..76 => {
-                let (life, most) = *random.pick(&[(Life::Short, 700), (Life::Long, 20)]);
-                let lines = (0..random.below(most)).map(|_| table.revoke(&mut random, life));
-                let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
-                authority.import(&lines.join("\n"));
-                table.is_done();
-            }
             76..79 => authority.restart(),
             79..81 => edges.push(Edge::new(&authority, random.next(), "30s")),
             81..82 => thread::sleep(Duration::from_secs(1)),
-            _ => {
-                let index = random.below(edges.len());
-                let context = format!("seed {seed}, step {step}, edge {index}");
-                let edge = &mut edges[index];
-                edge.catch_up(&authority);
-                compare(&mut random, &table, &authority, edge, &context, &mut tally);
+            other => {
+                let history = (&mut random, &mut table, &mut tally);
+                act(other, history, &authority, &mut edges, &context);
             }
         }
     }
+    finish(
+        seed,
+        (&mut random, &table),
+        &authority,
+        &mut edges,
+        &mut tally,
+    );
+    tally
+}
+
+/// What is done, what is true, and what was counted.
+type Past<'h> = (&'h mut Random, &'h mut Table, &'h mut Tally);
+
+/// Asks for one thing that changes what is true, below 76, or looks at what one of the edges says.
+fn act(
+    what: usize,
+    (random, table, tally): Past<'_>,
+    authority: &impl Authorities,
+    edges: &mut [Edge],
+    context: &str,
+) {
+    match what {
+        0..6 => {
+            let index = random.below(edges.len());
+            let is_told = sign_out(random, table, authority, &mut edges[index]);
+            tally.signed_out += usize::from(is_told);
+        }
+        6..50 => {
+            let life = *random.pick(&[Life::Short, Life::Short, Life::Long]);
+            let request = table.revoke(random, life);
+            let (status, answer) = authority.post("/v1/revocations", &request.to_string());
+            assert_eq!(status, 200, "{context}: {answer}");
+            table.is_done();
+        }
+        50..68 => {
+            let name = Table::any_name(random);
+            let request = table::request_for(&name).to_string();
+            let (status, answer) = authority.post("/v1/restorations", &request);
+            assert_eq!(status, 200, "{context}: {answer}");
+            table.restored(&name);
+        }
+        68..76 => {
+            let (life, most) = *random.pick(&[(Life::Short, 700), (Life::Long, 20)]);
+            let lines = (0..random.below(most)).map(|_| table.revoke(random, life));
+            let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
+            authority.import(&lines.join("\n"));
+            table.is_done();
+        }
+        _ => {
+            let index = random.below(edges.len());
+            let context = format!("{context}, edge {index}");
+            let edge = &mut edges[index];
+            edge.catch_up(authority);
+            compare(random, table, authority, edge, &context, tally);
+        }
+    }
+}
+
+/// Looks at all edges once more, and again when everything with a short life has lapsed.
+fn finish(
+    seed: u64,
+    (random, table): (&mut Random, &Table),
+    authority: &impl Authorities,
+    edges: &mut [Edge],
+    tally: &mut Tally,
+) {
     // However fast the steps were, what was revoked for a moment lapses before the end.
     for (when, pause) in [
         ("after the last step", LONGEST_SHORT_LIFE),
         ("at the end", Duration::ZERO),
     ] {
         for (index, edge) in edges.iter_mut().enumerate() {
-            edge.catch_up(&authority);
+            edge.catch_up(authority);
             let context = format!("seed {seed}, {when}, edge {index}");
-            compare(&mut random, &table, &authority, edge, &context, &mut tally);
+            compare(random, table, authority, edge, &context, tally);
         }
         thread::sleep(pause);
     }
-    for edge in &edges {
+    for edge in &*edges {
         tally.remembered += edge.counted().remembered;
         tally.void += edge.counted().void;
     }
-    tally
 }
 
 /// Signs a user out at this edge, with a token that has not been revoked. Whether the edge has said
@@ -196,7 +264,7 @@ fn run(seed: u64, steps: usize) -> Tally {
 fn sign_out(
     random: &mut Random,
     table: &mut Table,
-    authority: &Authority,
+    authority: &impl Authorities,
     edge: &mut Edge,
 ) -> bool {
     for _ in 0..TOKENS {
@@ -217,7 +285,7 @@ fn sign_out(
 fn compare(
     random: &mut Random,
     table: &Table,
-    authority: &Authority,
+    authority: &impl Authorities,
     edge: &mut Edge,
     context: &str,
     tally: &mut Tally,

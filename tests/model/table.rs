@@ -54,6 +54,8 @@ struct Part {
     not_before: u64,
     except: Option<String>,
     kept_until: u64,
+    /// Whether it has arrived before it expired, without which it revokes nothing.
+    is_in_time: bool,
 }
 
 /// What is and what was in force.
@@ -63,6 +65,9 @@ pub(crate) struct Table {
     entries: BTreeMap<Name, Vec<Part>>,
     /// Names a part of which expired while they were revoked again, before or after that.
     uncertain: BTreeSet<Name>,
+    /// Which parts of which names are being sent, and when each expires, where a request may take as long as
+    /// what it revokes lives.
+    sent: Option<Vec<(Name, usize, u64)>>,
     /// Names that are being revoked again, and when the first part of them expires otherwise.
     touched: Vec<(Name, u64)>,
     /// The latest instant of any cut-off.
@@ -95,8 +100,17 @@ impl Table {
         Self {
             entries: BTreeMap::new(),
             uncertain: BTreeSet::new(),
+            sent: None,
             touched: Vec::new(),
             not_before: now() - 10_000,
+        }
+    }
+
+    /// One of authorities that may be slow.
+    pub(crate) fn of_slow_ones() -> Self {
+        Self {
+            sent: Some(Vec::new()),
+            ..Self::new()
         }
     }
 
@@ -135,6 +149,7 @@ impl Table {
             not_before,
             except,
             kept_until: expires_at + MARGIN,
+            is_in_time: true,
         };
         self.put((kind.name(), value), now, part);
         request
@@ -158,6 +173,7 @@ impl Table {
             not_before: if name.0 == "subject" { now } else { FOR_EVER },
             except,
             kept_until: now + LIFE_OF_SIGNED_OUT,
+            is_in_time: true,
         };
         self.put(name, now, part);
         true
@@ -172,6 +188,9 @@ impl Table {
         for part in parts.iter_mut().filter(|part| now < part.kept_until) {
             part.kept_until = kept_until;
         }
+        if let Some(sent) = &mut self.sent {
+            sent.push((name.clone(), parts.len(), part.kept_until));
+        }
         parts.push(Part { kept_until, ..part });
         if let Some(first) = ends.into_iter().min() {
             self.touched.push((name, first));
@@ -181,6 +200,11 @@ impl Table {
     /// The request has been carried out.
     pub(crate) fn is_done(&mut self) {
         let end = now();
+        for (name, index, expires_at) in self.sent.iter_mut().flat_map(|sent| sent.drain(..)) {
+            let parts = self.entries.get_mut(&name);
+            let part = parts.and_then(|parts| parts.get_mut(index));
+            part.expect("it was put there").is_in_time = end < expires_at;
+        }
         for (name, first) in self.touched.drain(..) {
             if end >= first {
                 self.uncertain.insert(name);
@@ -222,7 +246,8 @@ impl Table {
                 }
                 if from >= part.kept_until {
                     truth = truth.max(Truth::Lapsed);
-                } else if to < part.kept_until && !self.uncertain.contains(&name) {
+                } else if to < part.kept_until && part.is_in_time && !self.uncertain.contains(&name)
+                {
                     truth = Truth::Revoked;
                 } else {
                     truth = truth.max(Truth::Either);

@@ -112,6 +112,14 @@ impl Authority {
         self.start_another_with(&arguments)
     }
 
+    /// The same, with another address of the database.
+    pub(crate) fn start_beside_over(&self, store: &str) -> Self {
+        let mut arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let option = arguments.iter().position(|text| *text == "--store");
+        arguments[option.expect("a store") + 1] = store;
+        self.start_another_with(&arguments)
+    }
+
     fn start_another_with(&self, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let credentials = |directory: &TempDir| directory.path().join("credentials");
@@ -159,6 +167,15 @@ impl Authority {
         if let Some(process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Whether it was not killed.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        self.running().signal(signal);
     }
 
     fn running(&self) -> &Process {
@@ -270,8 +287,13 @@ impl Authority {
 
     /// Revokes what the lines name, all of it or nothing.
     pub(crate) fn import(&self, lines: &str) {
-        let (status, answer) = self.send("/v1/import", "application/x-ndjson", lines);
+        let (status, answer) = self.try_import(lines);
         assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Asks for the same; status and answer.
+    pub(crate) fn try_import(&self, lines: &str) -> (u16, String) {
+        self.send("/v1/import", "application/x-ndjson", lines)
     }
 
     /// The answer to a check with these members.
