@@ -66,7 +66,7 @@ fn what_another_one_has_committed_is_known_before_anything_is_decided() {
     let again = revoke(&second, &revocation(Kind::Session, "a", 10)).unwrap();
     assert!(matches!(again.outcome, Revoked::Already(_)), "{again:?}");
     assert!(is_revoked(&second, "a"));
-    let revoked = revoke(&second, &revocation(Kind::Session, "b", 10)).unwrap();
+    let revoked = revoke(&second, &revocation(Kind::Session, "b", 900)).unwrap();
     assert_eq!(revoked.changes.len(), 1);
     assert!(!is_revoked(&first, "b"));
     follow(&first);
@@ -97,7 +97,7 @@ fn what_another_one_has_committed_is_known_before_anything_is_decided() {
     };
     assert_eq!((sequence_of("a"), sequence_of("b")), (None, Some(2)));
     let name = name_of(&second, Kind::Session, "b");
-    let revoked = second.index().revokes(name, None, time(900));
+    let revoked = second.index().revokes(name, None, time(950));
     assert!(revoked.is_some(), "it lives longer here as well");
 }
 
