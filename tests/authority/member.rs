@@ -1,7 +1,9 @@
 //! An authority of a group on one database: a process that is started again at the same address.
 
+use std::env;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +19,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// An authority, at the same address whenever it starts again.
 pub(crate) struct Member {
     process: Child,
+    program: String,
     pub(crate) url: String,
     arguments: Vec<String>,
     pub(crate) agent: ureq::Agent,
@@ -56,8 +59,10 @@ impl Member {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE));
+        let program = next_program();
         Self {
-            process: spawn(&arguments, directory.path()),
+            process: spawn(&program, &arguments, directory.path()),
+            program,
             url: format!("http://{address}"),
             arguments,
             agent: config.build().into(),
@@ -66,7 +71,7 @@ impl Member {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(&self.arguments, self.directory.path());
+        self.process = spawn(&self.program, &self.arguments, self.directory.path());
     }
 
     pub(crate) fn kill(&mut self) {
@@ -174,13 +179,24 @@ impl Member {
     }
 }
 
-fn spawn(arguments: &[String], directory: &Path) -> Child {
+/// The program under test. Where `PORTCULLIS_OTHER_BIN` names that of another version, every second authority is
+/// one of that version.
+fn next_program() -> String {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let is_other = STARTED.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+    let other = env::var("PORTCULLIS_OTHER_BIN").ok();
+    other
+        .filter(|_| is_other)
+        .unwrap_or_else(|| binary().to_owned())
+}
+
+fn spawn(program: &str, arguments: &[String], directory: &Path) -> Child {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(directory.join("log"))
         .unwrap();
-    Command::new(binary())
+    Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

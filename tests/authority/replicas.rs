@@ -251,6 +251,66 @@ fn an_authority_that_is_behind_takes_nothing_to_have_ended_that_is_kept_for_long
     }
 }
 
+/// An edge's requests go to two authorities in turn, of which one has what the other writes only when it looks.
+#[test]
+fn ten_thousand_polls_and_checks_that_alternate_hear_nothing_from_the_past() {
+    const REQUESTS: usize = 10_000;
+    const VALUES: usize = 50;
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("alternate");
+    let late = ["--follow-interval", "500ms"];
+    let members = [
+        Member::start(&store),
+        Member::start_in(super::process::directory(), &store, &late),
+    ];
+    members.iter().for_each(Member::wait_until_ready);
+    let epoch = members[0].stats()["epoch"].as_u64().unwrap();
+    let mut revoked = [false; VALUES];
+    let mut sequence = 0;
+    let (mut behind, mut refused) = (0, 0);
+    for request in 0..REQUESTS {
+        let (asked, other) = (&members[request % 2], &members[(request / 2) % 2]);
+        if request % 10 == 0 {
+            let value = (request / 10) % VALUES;
+            let path = ["/v1/revocations", "/v1/restorations"][usize::from(revoked[value])];
+            let answer = other.post(path, &revocation("session", &value.to_string()));
+            assert_eq!(answer.as_ref().map(|answer| answer.status), Some(200));
+            revoked[value] = !revoked[value];
+            sequence += 1;
+        }
+        if request % 4 < 2 {
+            let path = format!("/v1/feed/deltas?epoch={epoch}&after={sequence}&wait=0");
+            let poll = asked.get(&path);
+            assert_eq!(poll.status, 200, "request {request}: {poll:?}");
+            continue;
+        }
+        let value = (request * 7) % VALUES;
+        let check = json!({
+            "issuer": ISSUER, "sid": value.to_string(), "epoch": epoch, "at_least": sequence,
+        });
+        let answer = asked.post("/v1/check", &check).unwrap();
+        assert_eq!(answer.status, 200, "request {request}: {answer:?}");
+        assert_eq!(
+            answer.json()["revoked"],
+            revoked[value],
+            "request {request}"
+        );
+        refused += usize::from(revoked[value]);
+        behind += usize::from(!std::ptr::eq(asked, other));
+    }
+    assert!(behind > 1_000 && refused > 1_000, "{behind}, {refused}");
+    for member in &members {
+        let stats = member.stats();
+        assert_eq!(
+            (&stats["epoch"], &stats["sequence"]),
+            (&epoch.into(), &sequence.into())
+        );
+    }
+}
+
 /// Its poll is held for as long as nothing changes, so what is noted when it comes in is what is told of it.
 #[test]
 fn an_edge_that_is_further_than_the_authority_it_polls_is_seen_where_it_is() {
