@@ -34,7 +34,8 @@ const LAST_MILLISECOND: u64 = 253_402_300_799_999;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeName {
-    /// It is revoked now, or from a later instant than before.
+    /// It is revoked now, or from a later instant than before, or for longer where it would have ended within
+    /// ten minutes.
     Revoked,
     /// It was so already, and may be for longer now.
     AlreadyRevoked,
