@@ -40,7 +40,7 @@ pub(crate) trait Authorities {
     /// Revokes what the lines name, all of it or nothing.
     fn import(&self, lines: &str);
 
-    /// The answer to an exact check by somebody who knows what was acknowledged.
+    /// The answer to an exact check with the knowledge of what was acknowledged.
     fn is_revoked(&self, check: &Value) -> bool;
 }
 

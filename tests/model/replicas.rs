@@ -227,7 +227,7 @@ impl Group {
         answer.parse().expect("a number")
     }
 
-    /// The changes have followed one another, and nobody has begun anything anew.
+    /// The changes have followed one another, and none has begun an epoch.
     fn expect_one_line(&self) {
         let gaps = "SELECT max(sequence) - min(sequence) + 1 - count(*) FROM portcullis.log";
         assert_eq!(self.ask(gaps), 0);
