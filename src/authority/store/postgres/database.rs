@@ -51,7 +51,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`DatabaseError::Secret`] when one is encrypted with neither, and any other.
+    /// [`StoreError::Database`], also when one is encrypted with neither key.
     pub fn encrypt(
         address: DatabaseAddress,
         old: Option<SecretKey>,
