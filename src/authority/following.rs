@@ -29,10 +29,11 @@ pub(super) type Listener = Arc<OnceLock<Arc<Publisher>>>;
 pub(super) fn start(store: &Arc<Store>, interval: Duration) -> io::Result<Listener> {
     let listener = Listener::default();
     if store.is_shared() {
-        let (store, told) = (Arc::downgrade(store), Arc::clone(&listener));
-        thread::Builder::new()
+        let (followed, told) = (Arc::downgrade(store), Arc::clone(&listener));
+        let thread = thread::Builder::new()
             .name("follower".to_owned())
-            .spawn(move || follow(&store, &told, interval))?;
+            .spawn(move || follow(&followed, &told, interval))?;
+        store.set_follower(thread.thread().clone());
     }
     Ok(listener)
 }
@@ -40,9 +41,6 @@ pub(super) fn start(store: &Arc<Store>, interval: Duration) -> io::Result<Listen
 fn follow(store: &Weak<Store>, listener: &Listener, interval: Duration) {
     let mut told = None;
     let mut said: Option<Instant> = None;
-    if let Some(store) = store.upgrade() {
-        store.is_followed_by(thread::current());
-    }
     while let Some(store) = store.upgrade() {
         let followed = store.follow(&mut || tell(&store, listener, &mut told));
         match followed {

@@ -372,8 +372,9 @@ impl Store {
         clock::sleepless().map_or(Duration::MAX, |now| now.saturating_sub(seen))
     }
 
-    /// Has this thread, which [follows](Self::follow), woken from being parked when something waits for what it finds.
-    pub(super) fn is_followed_by(&self, thread: Thread) {
+    /// Has this thread, which [follows](Self::follow), woken from being parked when something waits for what
+    /// it finds.
+    pub(super) fn set_follower(&self, thread: Thread) {
         // There is one.
         let _ = self.follower.set(thread);
     }

@@ -191,6 +191,8 @@ impl Connector {
 /// Sends each of these without waiting for the answers to those before it, and waits for all answers: one way
 /// there and back. Statements are carried out in this order. Ends with the first fault that it hears of; in
 /// a transaction, that of a later statement says only that there was one before.
+///
+/// `try_join_all` does not promise to poll in this order.
 pub(super) async fn in_one_way<T>(
     work: impl IntoIterator<Item = impl Future<Output = Result<T, Fault>>>,
 ) -> Result<Vec<T>, Fault> {
