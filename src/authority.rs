@@ -90,8 +90,8 @@ pub use signals::{
 pub use status_lists::SourceError;
 pub use store::{
     Copied, CopyError, CopyProgress, Damage, Database, DatabaseAddress, DatabaseAddressError,
-    DatabaseError, Encrypted, Encryption, End, Holder, Loss, Migrated, Replica, SecretKey,
-    SecretKeyError, StoreError, StorePlace, Taken, copy_store,
+    DatabaseError, Encrypted, Encryption, End, Holder, Loss, MAX_LEASE, Migrated, Replica,
+    SecretKey, SecretKeyError, StoreError, StorePlace, Taken, copy_store,
 };
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};

@@ -64,8 +64,8 @@ pub(super) use embedded::{
 pub(super) use engine::{Backup, KeptGeneration, OtherEdges};
 pub use error::{Damage, DatabaseError, Encryption, Holder, StoreError, Taken};
 pub use postgres::{
-    Database, DatabaseAddress, DatabaseAddressError, Encrypted, End, Migrated, Replica, SecretKey,
-    SecretKeyError,
+    Database, DatabaseAddress, DatabaseAddressError, Encrypted, End, MAX_LEASE, Migrated, Replica,
+    SecretKey, SecretKeyError,
 };
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
 pub(super) use seal::checksum;

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
 use super::bounds::{BoundError, duration, number, short_duration};
-use crate::authority::{Access, Authority, Certificate, Credentials, End, MAX_EXPIRY, is_private};
+use crate::authority::{
+    Access, Authority, Certificate, Credentials, End, MAX_EXPIRY, MAX_LEASE, is_private,
+};
 use crate::revocation::MAX_CLOCK_SKEW;
 
 mod database;
@@ -344,7 +346,7 @@ fn max_token_lifetime(text: &str) -> Result<Duration, BoundError> {
 }
 
 fn lease(text: &str) -> Result<Duration, BoundError> {
-    duration(text, Duration::from_secs(2)..=Duration::from_mins(5))
+    duration(text, Duration::from_secs(2)..=MAX_LEASE)
 }
 
 fn follow_interval(text: &str) -> Result<Duration, BoundError> {

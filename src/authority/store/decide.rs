@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::postgres::MAX_LEASE;
 use crate::authority::entry::{Action, Entry, Event, Origin, Revocation, Target};
 use crate::time::UnixTime;
 
@@ -12,8 +13,10 @@ use crate::time::UnixTime;
 ///
 /// Another authority on the same database may have missed that it is kept for longer, and answers that it
 /// has ended, unless the asker knows of a change that it lacks. An authority answers for the time of its
-/// lease without seeing the database, which is five minutes at most, and its clock may be ahead.
+/// lease without seeing the database, and its clock may be ahead by as much again.
 const SOON: Duration = Duration::from_mins(10);
+
+const _: () = assert!(SOON.as_secs() >= 2 * MAX_LEASE.as_secs());
 
 /// A valid request to restore an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

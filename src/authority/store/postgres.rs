@@ -73,7 +73,7 @@ mod vault;
 
 pub use address::{DatabaseAddress, DatabaseAddressError};
 pub use database::Database;
-pub use replica::{End, Replica};
+pub use replica::{End, MAX_LEASE, Replica};
 pub use schema::Migrated;
 pub use vault::{Encrypted, SecretKey, SecretKeyError};
 

@@ -14,6 +14,9 @@ use crate::authority::clock;
 use crate::authority::store::error::{DatabaseError, StoreError};
 use crate::authority::text::{chain_of, counted};
 
+/// The longest time for which an authority may answer without seeing the database.
+pub const MAX_LEASE: Duration = Duration::from_mins(5);
+
 /// How long the lease may take to be let go of at the end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 
