@@ -66,6 +66,36 @@ fn the_figures_of_a_flood_are_those_of_the_kept_run() {
     }
 }
 
+/// What `database.md` says of throughput, and the figures of the run that it links.
+#[test]
+fn the_figures_of_authorities_on_a_database_are_those_of_the_kept_run() {
+    const RUN: &str = "tests/bench/results/replicas-2026-11-30.md";
+    let run = document(RUN);
+    let page = document("envoy/database.md");
+    let measured = page.lines().find(|line| line.contains(RUN)).unwrap();
+    for (name, figure, shown) in [
+        (
+            "1 on a database: durable single revocations, 256 clients",
+            "11140 /s",
+            "some 11,000 a second",
+        ),
+        (
+            "3 on a database: durable single revocations, 256 clients",
+            "7267 /s",
+            "some 7,000",
+        ),
+        (
+            "1000000 imported into a database",
+            "33328 /s",
+            "some 33,000 lines a second",
+        ),
+    ] {
+        let is_it = |line: &str| line.starts_with(name) && line.contains(figure);
+        assert!(run.lines().any(is_it), "{name}: {figure}");
+        assert!(measured.contains(shown), "{shown}");
+    }
+}
+
 #[test]
 fn the_figures_of_the_readme_are_those_of_the_kept_runs() {
     let mut expected = BTreeMap::new();
