@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -11,8 +11,9 @@ use super::import::lines_named;
 use super::member::{LEASE, Member};
 use super::patience::until;
 use super::postgres::{Server, has_postgres};
-use super::process::{Answer, revocation};
+use super::process::{Answer, directory, revocation};
 use super::token::ISSUER;
+use super::transmitter::now;
 
 /// Three of them, ready.
 fn three(store: &str) -> Vec<Member> {
@@ -31,9 +32,11 @@ fn comes_to_know(members: &[Member], value: &str, is_revoked: bool) {
     }
 }
 
-fn milliseconds_now() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(now.unwrap().as_millis()).unwrap()
+/// One that is ready, and looks only so often what others have written, unless it is asked by one who knows more.
+fn start_slow(store: &str, interval: &str) -> Member {
+    let member = Member::start_in(directory(), store, &["--follow-interval", interval]);
+    member.wait_until_ready();
+    member
 }
 
 fn is_keeper(member: &Member) -> bool {
@@ -97,12 +100,7 @@ fn of_two_rotations_at_the_same_time_one_is_refused_and_no_key_is_lost() {
     let store = server.database("rotated");
     let quick = Member::start(&store);
     quick.wait_until_ready();
-    let slow = Member::start_in(
-        super::process::directory(),
-        &store,
-        &["--follow-interval", "1500ms"],
-    );
-    slow.wait_until_ready();
+    let slow = start_slow(&store, "1500ms");
     let has_just_followed = || {
         let page = slow.get("/metrics").text();
         let mut lines = page.lines();
@@ -171,12 +169,7 @@ fn an_authority_that_is_behind_is_never_believed_further_than_it_has_come() {
     let store = server.database("behind");
     let quick = Member::start(&store);
     quick.wait_until_ready();
-    let slow = Member::start_in(
-        super::process::directory(),
-        &store,
-        &["--follow-interval", "300ms"],
-    );
-    slow.wait_until_ready();
+    let slow = start_slow(&store, "300ms");
     let epoch = quick.stats()["epoch"].as_u64().unwrap();
     let mut longest = Duration::ZERO;
     for round in 0..ROUNDS {
@@ -213,7 +206,7 @@ fn an_authority_that_is_behind_takes_nothing_to_have_ended_that_is_kept_for_long
     let server = Server::start();
     let store = server.database("longer");
     let quick = ["--danger-expiry-margin", "0s"];
-    let quick = Member::start_in(super::process::directory(), &store, &quick);
+    let quick = Member::start_in(directory(), &store, &quick);
     let slow = [
         "--danger-expiry-margin",
         "0s",
@@ -222,14 +215,14 @@ fn an_authority_that_is_behind_takes_nothing_to_have_ended_that_is_kept_for_long
         "--lease",
         "1m",
     ];
-    let slow = Member::start_in(super::process::directory(), &store, &slow);
+    let slow = Member::start_in(directory(), &store, &slow);
     for member in [&quick, &slow] {
         member.wait_until_ready();
     }
     let epoch = quick.stats()["epoch"].as_u64().unwrap();
     for round in 0..3 {
         let value = format!("longer-{round}");
-        let end = milliseconds_now() / 1_000 + 2;
+        let end = now() + 3;
         let revoke = |expires_at: u64| {
             let mut request = revocation("session", &value);
             request["expires_at"] = json!(expires_at);
@@ -245,10 +238,45 @@ fn an_authority_that_is_behind_takes_nothing_to_have_ended_that_is_kept_for_long
         assert_eq!(known["revoked"], true, "{known}");
         let sequence = revoke(end + 3_600);
         // Times are whole seconds, and what ends in one has ended when it begins.
-        until(String::new, || milliseconds_now() >= end * 1_000);
+        until(String::new, || now() >= end);
         let longer = check(sequence);
         assert_eq!(longer["revoked"], true, "{longer}");
     }
+}
+
+/// Not with another one, which would wait for its turn again.
+#[test]
+fn what_comes_in_while_an_authority_waits_for_its_turn_is_in_the_same_commit() {
+    const LATER: usize = 20;
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let member = Member::start(&server.database("turn"));
+    member.wait_until_ready();
+    let ask = |statement: &str| server.ask("turn", statement);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let commits = || ask("SELECT commits FROM portcullis.state").parse::<u64>();
+    let before = commits().unwrap();
+    let answers: Vec<Option<u16>> = thread::scope(|scope| {
+        // As another authority whose commit takes a while.
+        scope.spawn(|| ask("SELECT 1 FROM portcullis.state FOR UPDATE; SELECT pg_sleep(3)"));
+        let locked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        until(String::new, || ask(locked) == "1");
+        let first = scope.spawn(|| member.revoke("first"));
+        until(|| member.log(), || ask(waiting) == "1");
+        let revoke = |number: usize| member.revoke(&number.to_string());
+        let later: Vec<_> = (0..LATER)
+            .map(|number| scope.spawn(move || revoke(number)))
+            .collect();
+        let all = [first].into_iter().chain(later);
+        all.map(|answer| answer.join().unwrap()).collect()
+    });
+    assert!(
+        answers.iter().all(|status| *status == Some(200)),
+        "{answers:?}"
+    );
+    assert_eq!(commits().unwrap(), before + 1);
 }
 
 /// An edge's requests go to two authorities in turn, of which one has what the other writes only when it looks.
@@ -261,11 +289,7 @@ fn ten_thousand_polls_and_checks_that_alternate_hear_nothing_from_the_past() {
     }
     let server = Server::start();
     let store = server.database("alternate");
-    let late = ["--follow-interval", "500ms"];
-    let members = [
-        Member::start(&store),
-        Member::start_in(super::process::directory(), &store, &late),
-    ];
+    let members = [Member::start(&store), start_slow(&store, "500ms")];
     members.iter().for_each(Member::wait_until_ready);
     let epoch = members[0].stats()["epoch"].as_u64().unwrap();
     let mut revoked = [false; VALUES];
@@ -321,9 +345,7 @@ fn an_edge_that_is_further_than_the_authority_it_polls_is_seen_where_it_is() {
     let store = server.database("further");
     let quick = Member::start(&store);
     quick.wait_until_ready();
-    let late = ["--follow-interval", "500ms"];
-    let slow = Member::start_in(super::process::directory(), &store, &late);
-    slow.wait_until_ready();
+    let slow = start_slow(&store, "500ms");
     let epoch = quick.stats()["epoch"].as_u64().unwrap();
     for sequence in 1..=5 {
         let value = sequence.to_string();
