@@ -169,11 +169,6 @@ impl Authority {
         }
     }
 
-    /// Whether it was not killed.
-    pub(crate) const fn is_running(&self) -> bool {
-        self.process.is_some()
-    }
-
     pub(crate) fn signal(&self, signal: &str) {
         self.running().signal(signal);
     }
