@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::feed::Publisher;
-use super::store::{Store, StoreError};
+use super::store::{Nudge, Store, StoreError};
 use super::text::chain_of;
 
 /// After a look that has failed.
@@ -30,15 +30,15 @@ pub(super) fn start(store: &Arc<Store>, interval: Duration) -> io::Result<Listen
     let listener = Listener::default();
     if store.is_shared() {
         let (followed, told) = (Arc::downgrade(store), Arc::clone(&listener));
-        let thread = thread::Builder::new()
+        let nudge = store.nudge();
+        thread::Builder::new()
             .name("follower".to_owned())
-            .spawn(move || follow(&followed, &told, interval))?;
-        store.set_follower(thread.thread().clone());
+            .spawn(move || follow(&followed, &nudge, &told, interval))?;
     }
     Ok(listener)
 }
 
-fn follow(store: &Weak<Store>, listener: &Listener, interval: Duration) {
+fn follow(store: &Weak<Store>, nudge: &Nudge, listener: &Listener, interval: Duration) {
     let mut told = None;
     let mut said: Option<Instant> = None;
     while let Some(store) = store.upgrade() {
@@ -49,7 +49,7 @@ fn follow(store: &Weak<Store>, listener: &Listener, interval: Duration) {
                     tracing::info!("follows the database again");
                 }
                 drop(store);
-                thread::park_timeout(interval);
+                nudge.wait(interval);
             }
             Err(error) if error.is_over() => return,
             Err(error) => {

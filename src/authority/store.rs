@@ -30,8 +30,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::thread::Thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::clock;
@@ -47,6 +46,7 @@ mod embedded;
 mod engine;
 mod error;
 mod known;
+mod nudge;
 mod postgres;
 mod reading;
 mod rows;
@@ -80,6 +80,7 @@ use decide::Now;
 use embedded::Embedded;
 use engine::{Commit, Engine, Fate, Opened, Snapshot};
 use known::Known;
+pub(super) use nudge::Nudge;
 use postgres::Postgres;
 use writing::Told;
 
@@ -150,8 +151,8 @@ pub(super) struct Store {
     is_taken: AtomicBool,
     /// Whether writing was found to be impossible since the last commit.
     awaits_commit: AtomicBool,
-    /// The thread that follows other processes, where there are any.
-    follower: OnceLock<Thread>,
+    /// For the thread that follows other processes, where there are any.
+    nudge: Arc<Nudge>,
 }
 
 impl Head {
@@ -197,7 +198,7 @@ impl Store {
             unsure: Mutex::new(None),
             is_taken: AtomicBool::new(false),
             awaits_commit: AtomicBool::new(false),
-            follower: OnceLock::new(),
+            nudge: Arc::default(),
         }
     }
 
@@ -349,9 +350,7 @@ impl Store {
             return true;
         }
         // Not with its next look, which may be a while off.
-        if let Some(follower) = self.follower.get() {
-            follower.unpark();
-        }
+        self.nudge.give();
         let is_seen = seen.wait_for(|seen| *seen >= since);
         matches!(tokio::time::timeout(limit, is_seen).await, Ok(Ok(_)))
     }
@@ -372,11 +371,9 @@ impl Store {
         clock::sleepless().map_or(Duration::MAX, |now| now.saturating_sub(seen))
     }
 
-    /// Has this thread, which [follows](Self::follow), woken from being parked when something waits for what
-    /// it finds.
-    pub(super) fn set_follower(&self, thread: Thread) {
-        // There is one.
-        let _ = self.follower.set(thread);
+    /// What the thread that [follows](Self::follow) waits for between two times. It outlives the store.
+    pub(super) fn nudge(&self) -> Arc<Nudge> {
+        Arc::clone(&self.nudge)
     }
 
     /// Brings what is in memory in step with what other processes have committed. `taken` is told before

@@ -72,5 +72,4 @@ mod token;
 #[path = "../support/transmitter.rs"]
 mod transmitter;
 #[path = "../support/way.rs"]
-#[allow(dead_code, reason = "the model needs more of it")]
 mod way;
