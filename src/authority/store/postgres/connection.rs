@@ -15,6 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -24,6 +25,9 @@ use crate::authority::store::error::{DatabaseError, StoreError};
 
 /// How long a statement may take, its way to the database and back included.
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
+
+/// As PostgreSQL calls the primary key of the table.
+const NAMES_OF_ENTRIES: &str = "entries_pkey";
 
 /// Connections that are kept for readers.
 const KEPT_CONNECTIONS: usize = 4;
@@ -189,10 +193,10 @@ impl Connector {
 }
 
 /// Sends each of these without waiting for the answers to those before it, and waits for all answers: one way
-/// there and back. Statements are carried out in this order. Ends with the first fault that it hears of; in
-/// a transaction, that of a later statement says only that there was one before.
+/// there and back. Statements are carried out in this order. Of several faults, that of the first is told:
+/// in a transaction, those after it say only that there was one before.
 ///
-/// `try_join_all` does not promise to poll in this order.
+/// `join_all` does not promise to poll in this order.
 pub(super) async fn in_one_way<T>(
     work: impl IntoIterator<Item = impl Future<Output = Result<T, Fault>>>,
 ) -> Result<Vec<T>, Fault> {
@@ -201,25 +205,23 @@ pub(super) async fn in_one_way<T>(
         .map(|each| (Box::pin(each), None))
         .collect();
     poll_fn(|context| {
-        let mut is_over = true;
         // What is polled first is sent first.
         for (each, answer) in waiting.iter_mut().filter(|(_, answer)| answer.is_none()) {
-            match each.as_mut().poll(context)? {
-                Poll::Ready(heard) => *answer = Some(heard),
-                Poll::Pending => is_over = false,
+            if let Poll::Ready(heard) = each.as_mut().poll(context) {
+                *answer = Some(heard);
             }
         }
-        if is_over {
-            Poll::Ready(Ok::<_, Fault>(()))
+        if waiting.iter().all(|(_, answer)| answer.is_some()) {
+            Poll::Ready(())
         } else {
             Poll::Pending
         }
     })
-    .await?;
-    Ok(waiting
+    .await;
+    waiting
         .into_iter()
         .filter_map(|(_, answer)| answer)
-        .collect())
+        .collect()
 }
 
 impl Drop for Connector {
@@ -253,9 +255,16 @@ impl Fault {
         code.is_some_and(|code| code.starts_with("40") && code != "40003") || self.is_refusal()
     }
 
-    /// Whether there is a row already under the key of one that was to be added.
+    /// Whether there is a row already of the name of an entry that was to be added.
     pub(super) fn has_clashed(&self) -> bool {
-        self.code() == Some("23505")
+        let Self::Postgres(error) = self else {
+            return false;
+        };
+        let told = error.as_db_error();
+        told.is_some_and(|told| {
+            *told.code() == SqlState::UNIQUE_VIOLATION
+                && told.constraint() == Some(NAMES_OF_ENTRIES)
+        })
     }
 
     /// Whether there is no such table, or none that this role may use.
@@ -265,7 +274,7 @@ impl Fault {
 
     fn code(&self) -> Option<&str> {
         match self {
-            Self::Postgres(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            Self::Postgres(error) => error.code().map(SqlState::code),
             _ => None,
         }
     }

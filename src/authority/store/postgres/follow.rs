@@ -89,12 +89,13 @@ pub(super) async fn news(
     (known, head): (Commit, Head),
     state: &State,
 ) -> Result<News, Lost> {
-    // Both questions on one way.
-    let (mut touched, changes) = tokio::try_join!(
+    // Both questions on one way. Where both fail, the second only says that the first has.
+    let (touched, changes) = tokio::join!(
         biased;
         touched_since(client, known, state.standing.commits),
         changes_since(client, key, head, state.standing.head),
-    )?;
+    );
+    let (mut touched, changes) = (touched?, changes?);
     touched
         .names
         .extend(changes.iter().map(|(change, _)| change.fingerprint()));
