@@ -6,7 +6,6 @@
 //! the disk, in the index and in the feed, in this order: a client that is told "revoked" and then
 //! sends a check is told "revoked" again.
 
-use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
+use super::entry::Target;
 use super::metrics::Metrics;
 use super::store::{Rank, Room, Store, StoreError, Work, Writing};
 use super::text::chain_of;
@@ -47,6 +47,9 @@ type Command = Box<dyn Waiting>;
 trait Waiting: Send {
     fn rank(&self) -> Rank;
 
+    /// The name whose entry it reads, if it is one.
+    fn target(&self) -> Option<&Target>;
+
     /// Does it, once for every attempt to commit.
     fn carry_out(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError>;
 
@@ -66,6 +69,10 @@ type Reply<W> = oneshot::Sender<Result<<W as Work>::Outcome, WriteError>>;
 impl<W: Work> Waiting for Pending<W> {
     fn rank(&self) -> Rank {
         W::RANK
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.work.target()
     }
 
     fn carry_out(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
@@ -88,7 +95,7 @@ pub(super) enum WriteError {
     /// More work is queued than can be written in reasonable time.
     #[error("too many requests are waiting to be written")]
     Overloaded,
-    /// The store failed. Nothing was changed.
+    /// The store failed. Nothing was changed, or, of a database that does not answer, it is not known.
     #[error("the store cannot be written to")]
     Unavailable,
 }
@@ -171,7 +178,40 @@ impl Drop for Watch {
 struct Batch<'q> {
     work: Vec<Command>,
     /// Where there may be more of it, unless a part of it was tried before.
-    queue: Option<&'q mut mpsc::Receiver<Command>>,
+    queue: Option<&'q mut Queue>,
+}
+
+/// What waits to be written.
+struct Queue {
+    commands: mpsc::Receiver<Command>,
+    /// The first of it, which was left for the next commit.
+    left: Option<Command>,
+}
+
+impl Queue {
+    /// Waits for work, and takes what there is; nothing when there will be none any more.
+    fn take(&mut self) -> Vec<Command> {
+        let mut work: Vec<Command> = self.left.take().into_iter().collect();
+        if work.is_empty() {
+            self.commands.blocking_recv_many(&mut work, BATCH_LENGTH);
+        }
+        work
+    }
+
+    /// Takes what has come in meanwhile, up to the first that no request waits for: a part of an import
+    /// takes as long as thousands of them.
+    fn take_late(&mut self, work: &mut Vec<Command>) {
+        while self.left.is_none()
+            && work.len() < BATCH_LENGTH
+            && let Ok(command) = self.commands.try_recv()
+        {
+            if command.rank() == Rank::Request {
+                work.push(command);
+            } else {
+                self.left = Some(command);
+            }
+        }
+    }
 }
 
 impl From<Vec<Command>> for Batch<'_> {
@@ -190,18 +230,22 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    fn write_all(self, mut commands: mpsc::Receiver<Command>) {
-        let mut batch = Vec::new();
+    fn write_all(self, commands: mpsc::Receiver<Command>) {
+        let mut queue = Queue {
+            commands,
+            left: None,
+        };
         let mut state = State::Open;
-        while commands.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+        loop {
+            let work = queue.take();
+            if work.is_empty() {
+                return;
+            }
             if state == State::Closed {
                 state = self.recover();
             }
-            let taken = Batch {
-                work: mem::take(&mut batch),
-                queue: Some(&mut commands),
-            };
-            state = self.write(taken, state);
+            let queue = Some(&mut queue);
+            state = self.write(Batch { work, queue }, state);
         }
     }
 
@@ -281,13 +325,12 @@ impl Parts {
             self.store.check_room()?;
         }
         let committed = self.store.commit(clock::now_milliseconds(), |writing| {
-            // In a store of its own, an import would need room first.
-            if let Some(queue) = queue.as_mut().filter(|_| is_shared) {
-                while work.len() < BATCH_LENGTH
-                    && let Ok(command) = queue.try_recv()
-                {
-                    work.push(command);
+            if is_shared {
+                if let Some(queue) = queue {
+                    queue.take_late(work);
                 }
+                writing.is_later(clock::now_milliseconds());
+                writing.expect(work.iter().filter_map(|command| command.target()))?;
             }
             let mut commands = work.iter_mut();
             commands.try_for_each(|command| command.carry_out(writing))

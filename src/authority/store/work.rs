@@ -4,7 +4,7 @@ use super::StoreError;
 use super::decide::Restoration;
 use super::setting::{AreaHolder, Claim, Epoch, GenerationNumber, Setting};
 use super::writing::{Applied, Dropped, Restored, Revoked, Writing};
-use crate::authority::entry::Revocation;
+use crate::authority::entry::{Revocation, Target};
 use crate::revocation::Fingerprint;
 
 /// Something to be done in a transaction, together with others or alone.
@@ -21,6 +21,11 @@ pub(crate) trait Work: Send + 'static {
     ///
     /// [`StoreError`].
     fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Self::Outcome, StoreError>;
+
+    /// The name whose entry it reads, so that those of a whole commit are asked for at once.
+    fn target(&self) -> Option<&Target> {
+        None
+    }
 }
 
 /// How a piece of work ranks with others in its commit.
@@ -133,6 +138,10 @@ impl Work for Revocation {
     fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Revoked, StoreError> {
         writing.revoke(self)
     }
+
+    fn target(&self) -> Option<&Target> {
+        Some(&self.target)
+    }
 }
 
 impl Work for Restoration {
@@ -141,6 +150,10 @@ impl Work for Restoration {
 
     fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Restored, StoreError> {
         writing.restore(self)
+    }
+
+    fn target(&self) -> Option<&Target> {
+        Some(&self.target)
     }
 }
 

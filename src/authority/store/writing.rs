@@ -6,7 +6,7 @@ use super::decide::{self, Now, Restoration, RestorationDecision, RevocationDecis
 use super::engine::Transaction;
 use super::setting::{AreaHolder, CompleteImport, GenerationNumber, Setting};
 use super::{Head, StoreError};
-use crate::authority::entry::{Entry, Revocation};
+use crate::authority::entry::{Entry, Revocation, Target};
 use crate::authority::index::{Effect, Row};
 use crate::authority::sessions::{Ended, Mark};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
@@ -134,6 +134,26 @@ impl<'t> Writing<'t> {
                 ..Told::default()
             },
         })
+    }
+
+    /// It is so late by now, where it was waited for since the clock was read.
+    pub(crate) fn is_later(&mut self, milliseconds: u64) {
+        self.now.milliseconds = self.now.milliseconds.max(milliseconds);
+    }
+
+    /// Asks for the entries of these names at once, which are read one by one then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(crate) fn expect<'n>(
+        &mut self,
+        targets: impl Iterator<Item = &'n Target>,
+    ) -> Result<(), StoreError> {
+        let names: Vec<_> = targets
+            .map(|target| target.fingerprint(&self.filter_key))
+            .collect();
+        self.transaction.expect(&names)
     }
 
     /// Removes the oldest part of the log.
@@ -274,10 +294,7 @@ impl<'t> Writing<'t> {
         revocations: &[Revocation],
     ) -> Result<Applied, StoreError> {
         let mut applied = Applied::default();
-        let names = revocations.iter();
-        let names = names.map(|revocation| revocation.target.fingerprint(&self.filter_key));
-        let names: Vec<Fingerprint> = names.collect();
-        self.transaction.expect(&names)?;
+        self.expect(revocations.iter().map(|revocation| &revocation.target))?;
         for revocation in revocations {
             if let Revoked::Newly(_) = self.revoke(revocation)? {
                 applied.revoked += 1;
