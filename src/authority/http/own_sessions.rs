@@ -82,7 +82,8 @@ pub(super) async fn list(
         (status = 422, description = "The token is not good (`token_refused`), or has no `sub` \
           (`token_unnamed`)", body = ProblemBody, content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed", body = ProblemBody,
+        (status = 503, description = "Nothing was changed. Of a database that does \
+         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]

@@ -227,7 +227,8 @@ impl ListQuery {
     responses(
         (status = 200, body = RevocationAnswer),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed", body = ProblemBody,
+        (status = 503, description = "Nothing was changed. Of a database that does \
+         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]
@@ -261,7 +262,8 @@ pub(super) async fn revoke(
     responses(
         (status = 200, body = RevocationAnswer),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed", body = ProblemBody,
+        (status = 503, description = "Nothing was changed. Of a database that does \
+         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]
