@@ -21,7 +21,7 @@ pub(super) fn database(arguments: &Arguments) -> Result<Option<DatabaseAddress>,
         return Err(ServeError::AcceptLoss);
     }
     let (interval, lease) = (arguments.follow_interval, arguments.lease);
-    if interval >= lease {
+    if interval > lease / 2 {
         return Err(ServeError::FollowsTooSeldom { interval, lease });
     }
     let directory = &arguments.data;

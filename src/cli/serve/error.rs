@@ -70,7 +70,7 @@ pub enum ServeError {
     #[error("`--accept-loss` is for a store in a file, not for `--store`")]
     AcceptLoss,
     /// What is in memory would be too old to answer from before it is brought in step again.
-    #[error("`--follow-interval` ({}) is not shorter than `--lease` ({})", format_duration(*interval), format_duration(*lease))]
+    #[error("`--follow-interval` ({}) is longer than half of `--lease` ({})", format_duration(*interval), format_duration(*lease))]
     FollowsTooSeldom {
         /// How often it would follow.
         interval: Duration,
