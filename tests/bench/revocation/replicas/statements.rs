@@ -1,10 +1,11 @@
 //! What the database takes by itself, for comparison: transactions of `pgbench` that do what an authority's
 //! commit with one revocation does.
 //!
-//! The statements are those of `src/authority/store/postgres`, one after the other as there, with rows of the
-//! same size: a row of the state that is locked and updated, and rows in `entries`, `log` and `journal`.
-//! An authority's commit takes all revocations that have come in meanwhile, these take one each; that is
-//! the difference that is to be seen. Nobody decides anything here, and nobody answers a client.
+//! The statements write what those of `src/authority/store/postgres` write, with rows of the same size: a row
+//! of the state that is locked and updated, and rows in `entries`, `log` and `journal`. An authority sends
+//! those of a commit together, and a commit takes all revocations that have come in meanwhile; these are sent
+//! one after the other, and take one each. That is the difference that is to be seen. Here, nothing is
+//! decided, and no client is answered.
 
 use std::fs;
 
