@@ -33,6 +33,12 @@ const LATEST: usize = 25;
 /// Of so many steps, one is the beginning of a trouble, where there is none.
 const TROUBLE: usize = 8;
 
+/// At least so many requests are refused by an authority that is behind, or the run goes on.
+pub(crate) const LEAST_REFUSED: usize = 10;
+
+/// So many times as long, at most.
+const LONGER: usize = 10;
+
 /// So many of the requests after a pause are for the one that was paused.
 const FIRST_OF_ALL: u32 = 20;
 
@@ -78,7 +84,10 @@ pub(crate) fn run(seed: u64, steps: usize) -> (Troubles, Tally) {
     let (mut table, mut tally) = (Table::of_slow_ones(), Tally::default());
     let mut troubles = Troubles::default();
     let mut edges = vec![Edge::new(&group, 1, "30s")];
-    for step in 0..steps {
+    let mut step = 0;
+    // How many requests meet an authority that has to refuse them depends on the machine's speed.
+    while step < steps || (group.asked_again.get() < LEAST_REFUSED && step < LONGER * steps) {
+        step += 1;
         group.trouble_or_peace(&mut troubles);
         match random.below(104) {
             100..103 => edges.push(Edge::new(&group, random.next(), "30s")),
