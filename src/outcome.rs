@@ -66,6 +66,8 @@ pub enum Reason {
     ScopeMissing,
     /// A claim is not what the rule asks for.
     ClaimMismatch,
+    /// `acr`, `amr` or `auth_time` is not what the rule asks for, or absent.
+    AuthenticationInsufficient,
     /// The route's metadata names a requirement that is not configured; or a header that only the
     /// gate may set came with the request, and may have chosen the route.
     RequirementUnknown,
@@ -159,7 +161,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -189,6 +191,7 @@ impl Reason {
         Self::SubjectMismatch,
         Self::ScopeMissing,
         Self::ClaimMismatch,
+        Self::AuthenticationInsufficient,
         Self::RequirementUnknown,
         Self::TokenRevoked,
         Self::SessionIdle,
@@ -244,6 +247,7 @@ impl Reason {
             Self::SubjectMismatch => "subject_mismatch",
             Self::ScopeMissing => "scope_missing",
             Self::ClaimMismatch => "claim_mismatch",
+            Self::AuthenticationInsufficient => "authentication_insufficient",
             Self::RequirementUnknown => "requirement_unknown",
             Self::TokenRevoked => "token_revoked",
             Self::SessionIdle => "session_idle",

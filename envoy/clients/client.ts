@@ -16,7 +16,7 @@ export interface Session {
 /** The part of a problem document (RFC 9457) that a client goes by. */
 interface Refusal {
   code: string;
-  action: "refresh" | "sign_in" | "wait" | "none";
+  action: "refresh" | "sign_in" | "step_up" | "wait" | "none";
   retry_after?: number;
 }
 

@@ -313,6 +313,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if let Some(by_token) = by_token {
             candidate.keep(by_token.check_claims(&mut self.observer)?);
         }
+        if let Some(sign_in) = &requirement.sign_in {
+            let age = by_request.check_sign_in_age(candidate.claims(), sign_in);
+            self.told(Step::SignInAge, age)?;
+        }
         let binding = by_request.check_binding(candidate.binding());
         self.told(Step::Binding, binding)?;
         let (admission, token) = self.check_revocation(index, candidate, now)?;

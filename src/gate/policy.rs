@@ -6,16 +6,18 @@ mod conditions;
 mod headers;
 mod provider;
 mod requirement;
+mod sign_in;
 mod streams;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 pub(super) use activity::{ActivityRules, Detail, StreamUse};
-pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
+pub(super) use conditions::{ClaimCondition, ClaimTest, Words};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
+pub(super) use sign_in::{SIGN_IN_PARAMETERS, SignIn};
 pub use streams::{StreamRule, StreamRules};
 
 use super::matching::Matcher;

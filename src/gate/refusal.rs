@@ -2,6 +2,7 @@
 
 mod challenge;
 mod negotiation;
+mod step_up;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use super::alias::reads_as;
 use super::decision::Refusal;
 use super::extraction::{self, Location};
 use super::path;
-use super::policy::Scopes;
+use super::policy::{SignIn, Words};
 use super::reason::{Action, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
@@ -66,6 +67,15 @@ enum ResponseForm {
     Told(Representation),
 }
 
+/// What a token lacks, as far as the client is told.
+#[derive(Clone, Copy, Debug)]
+enum Needed<'r> {
+    /// Scopes.
+    Scopes(&'r Words),
+    /// That its user has signed in like this.
+    SignIn(&'r SignIn),
+}
+
 /// The answers to refused requests. Most are the same for every client and are made once, so that a
 /// flood of forged tokens costs little.
 #[derive(Debug)]
@@ -98,17 +108,17 @@ impl Refusals {
     ) -> Rc<Response> {
         let reason = refusal.reason;
         let form = self.settings.form(&reason.problem(), request);
-        let scopes = needed_scopes(refusal);
+        let needed = Needed::of(refusal);
         let common = match form {
             _ if allow.is_some() => None,
             ResponseForm::Grpc => Some(0),
             ResponseForm::Stripped => Some(1),
-            ResponseForm::Told(Representation::Problem) if scopes.is_none() => Some(2),
-            ResponseForm::Told(Representation::Text) if scopes.is_none() => Some(3),
+            ResponseForm::Told(Representation::Problem) if needed.is_none() => Some(2),
+            ResponseForm::Told(Representation::Text) if needed.is_none() => Some(3),
             ResponseForm::Redirect | ResponseForm::Told(_) => None,
         };
         let settings = &self.settings;
-        let new = || Rc::new(settings.response(reason, form, scopes, request, locations, allow));
+        let new = || Rc::new(settings.response(reason, form, needed, request, locations, allow));
         let index = common.map(|form| reason as usize * COMMON_FORMS + form);
         match index.and_then(|index| self.made.get(index)) {
             Some(made) => Rc::clone(made.get_or_init(new)),
@@ -120,7 +130,11 @@ impl Refusals {
 impl RefusalSettings {
     fn form(&self, problem: &Problem, request: &Request) -> ResponseForm {
         let leads_to_login = self.login.is_some()
-            && matches!(problem.action, Action::SignIn | Action::Refresh)
+            && match problem.action {
+                Action::SignIn | Action::Refresh => true,
+                Action::StepUp => step_up::round(request).is_some(),
+                Action::Wait | Action::None => false,
+            }
             && negotiation::is_page_load(request);
         if request.is_grpc() {
             ResponseForm::Grpc
@@ -137,7 +151,7 @@ impl RefusalSettings {
         &self,
         reason: Reason,
         form: ResponseForm,
-        scopes: Option<&Scopes>,
+        needed: Option<Needed<'_>>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
         allow: Option<String>,
@@ -166,17 +180,21 @@ impl RefusalSettings {
             ResponseForm::Redirect => {
                 status = 302;
                 let login = self.login.as_ref();
-                let address = login.map(|login| login.address(reason, request, locations));
+                let address = login.map(|login| login.address(reason, needed, request, locations));
                 headers.extend(address.map(|address| ("location", address)));
+                let round = step_up::round(request).filter(|_| problem.action == Action::StepUp);
+                headers.extend(round.map(|round| ("set-cookie", step_up::cookie(round))));
                 String::new()
             }
             ResponseForm::Stripped => String::new(),
             ResponseForm::Told(representation) => {
-                if let Some(challenge) = Challenge::of(&problem, scopes, self) {
+                if let Some(challenge) = Challenge::of(&problem, needed, self) {
                     headers.push(("www-authenticate", challenge.header_value()));
                 }
                 let (content_type, body) = match representation {
-                    Representation::Problem => ("application/problem+json", document(&problem)),
+                    Representation::Problem => {
+                        ("application/problem+json", document(&problem, needed))
+                    }
                     Representation::Text => (
                         "text/plain; charset=utf-8",
                         format!("{}: {}\n", problem.code, problem.detail),
@@ -198,14 +216,20 @@ impl RefusalSettings {
     }
 }
 
-/// The scopes that the token would have needed, if it is refused for one of them.
-fn needed_scopes(refusal: Refusal<'_>) -> Option<&Scopes> {
-    let requirement = refusal.requirement?;
-    (refusal.reason == Reason::ScopeMissing).then_some(&requirement.scopes)
+impl<'r> Needed<'r> {
+    /// What the token would have needed, if it is refused for that.
+    fn of(refusal: Refusal<'r>) -> Option<Self> {
+        let requirement = refusal.requirement?;
+        match refusal.reason {
+            Reason::ScopeMissing => Some(Self::Scopes(&requirement.scopes)),
+            Reason::AuthenticationInsufficient => requirement.sign_in.as_deref().map(Self::SignIn),
+            _ => None,
+        }
+    }
 }
 
 /// The problem document (RFC 9457).
-fn document(problem: &Problem) -> String {
+fn document(problem: &Problem, needed: Option<Needed<'_>>) -> String {
     let mut document = json!({
         "type": "about:blank",
         "title": title(problem.status),
@@ -218,6 +242,9 @@ fn document(problem: &Problem) -> String {
         // A script of another origin does not see the header.
         members.insert("retry_after".to_owned(), RETRY_AFTER_SECONDS.into());
     }
+    if let (Some(Needed::SignIn(sign_in)), Some(members)) = (needed, document.as_object_mut()) {
+        members.extend(sign_in.members());
+    }
     document.to_string()
 }
 
@@ -227,6 +254,7 @@ impl Login {
     fn address<'l>(
         &self,
         reason: Reason,
+        needed: Option<Needed<'_>>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
     ) -> String {
@@ -241,11 +269,19 @@ impl Login {
         let is_token = |name: &[u8]| tokens.iter().any(|own| reads_as(own, name));
         let target = path::without_parameters(target, is_token);
         let separator = if self.url.contains('?') { '&' } else { '?' };
+        let mut address = format!("{}{separator}", self.url);
         let more = self.when_revoked.as_deref();
-        let more = more.filter(|_| reason.is_revocation()).unwrap_or_default();
-        let joined = if more.is_empty() { "" } else { "&" };
-        let (url, parameter) = (&self.url, &self.parameter);
-        let mut address = format!("{url}{separator}{more}{joined}{parameter}=");
+        if let Some(more) = more.filter(|_| reason.is_revocation()) {
+            address.extend([more, "&"]);
+        }
+        if let Some(Needed::SignIn(sign_in)) = needed {
+            for (name, value) in sign_in.parameters() {
+                address.extend([name, "="]);
+                percent::encode(&mut address, value.as_bytes());
+                address.push('&');
+            }
+        }
+        address.extend([&*self.parameter, "="]);
         percent::encode(&mut address, return_path(&target));
         address
     }

@@ -7,6 +7,7 @@ mod missing_keys;
 mod requirements;
 mod routes;
 mod session_headers;
+mod step_up;
 #[cfg(not(target_family = "wasm"))]
 mod token_check;
 

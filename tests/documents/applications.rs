@@ -29,7 +29,13 @@ fn every_action_has_a_row_with_the_statuses_that_it_comes_with() {
             (row[0].trim_matches('`').to_owned(), statuses)
         })
         .collect();
-    let actions = [Action::Refresh, Action::SignIn, Action::Wait, Action::None];
+    let actions = [
+        Action::Refresh,
+        Action::SignIn,
+        Action::StepUp,
+        Action::Wait,
+        Action::None,
+    ];
     assert!(problems().all(|problem| actions.contains(&problem.action)));
     let given: BTreeSet<_> = actions
         .into_iter()

@@ -158,6 +158,8 @@ impl<'c> Steps<'c> {
             }
             Step::Subject => format!("{}, {}", self.claim("sub"), self.configured("subjects")),
             Step::Binding => self.claim("cnf"),
+            Step::Strength => format!("{}, {}", self.claim("acr"), self.claim("amr")),
+            Step::SignInAge => self.time("auth_time", claims.auth_time()),
             Step::Scopes => format!("{}, {}", self.claim("scope"), self.claim("scp")),
             _ => String::new(),
         }
@@ -219,6 +221,8 @@ const fn name(step: Step) -> &'static str {
         Step::Binding => "it needs no proof of possession",
         Step::Scopes => "it has the scopes",
         Step::Claims => "it has the claims",
+        Step::Strength => "its user has signed in strongly enough",
+        Step::SignInAge => "its user has signed in lately enough",
         Step::Revocation => "it could be revoked",
         Step::Headers => "its claims fit into headers",
     }

@@ -1,6 +1,7 @@
 //! What clients are told, and where they are sent.
 
 use crate::configuration::{Fields, Node, Read};
+use crate::gate::policy::SIGN_IN_PARAMETERS;
 use crate::gate::refusal::{Login, RefusalSettings};
 use crate::keys::Url;
 
@@ -67,9 +68,13 @@ pub(super) fn page_url(node: Node<'_>) -> Read<&str> {
 
 /// A name that needs no encoding in a query.
 fn parameter_name(node: Node<'_>) -> Read<&str> {
-    node.text_of("letters, digits, `-`, `.`, `_` and `~`", |byte| {
+    let name = node.text_of("letters, digits, `-`, `.`, `_` and `~`", |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-    })
+    })?;
+    if SIGN_IN_PARAMETERS.contains(&name) {
+        return Err(node.fault("is the name of a parameter that says how the user has to sign in"));
+    }
+    Ok(name)
 }
 
 /// Parameters of a query, encoded.

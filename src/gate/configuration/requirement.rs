@@ -1,10 +1,13 @@
 //! What a request needs: `JwtRequirement`, and ◆ what the token has to say beside.
 
+use std::time::Duration;
+
 use super::claims::claim_path;
 use super::provider::comparable;
 use crate::configuration::{Fields, Node, Read, all as each};
 use crate::gate::policy::{
-    Alternatives, ClaimCondition, ClaimTest, Otherwise, Requirement, Scopes, TokenRequirement,
+    Alternatives, ClaimCondition, ClaimTest, Otherwise, Requirement, SignIn, TokenRequirement,
+    Words,
 };
 
 /// `{}` asks for nothing, as in `jwt_authn`.
@@ -127,26 +130,30 @@ fn elements<'c, T>(node: Node<'c>, read: impl Fn(Node<'c>) -> Read<T>) -> Read<V
     })
 }
 
-/// ◆ `scopes`, `claims` and `token_types`, which come beside the provider.
+/// ◆ What the token has to say, which comes beside the provider.
 fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<Parsed> {
-    let scopes = fields.optional("scopes").map(scopes_of);
+    let scopes = fields.optional("scopes").map(words_of);
     let claims = fields.each("claims", condition);
     let types = fields.texts("token_types");
+    let sign_in = sign_in(fields);
     let scopes = scopes.transpose()?;
+    let sign_in = sign_in?;
     match requirement? {
         Parsed::Requirement(Requirement::Token { provider, needs }) => {
             let needs = TokenRequirement {
                 scopes: scopes.unwrap_or_default(),
                 claims,
                 types,
+                sign_in,
                 ..needs
             };
             Ok(Parsed::Requirement(Requirement::Token { provider, needs }))
         }
         other => {
-            if scopes.is_some() || !claims.is_empty() || !types.is_empty() {
+            if scopes.is_some() || !claims.is_empty() || !types.is_empty() || sign_in.is_some() {
                 fields.node().fault(
-                    "`scopes`, `claims` and `token_types` stand beside `provider_name` or \
+                    "`scopes`, `claims`, `token_types`, `acr_values`, `amr_values` and \
+                     `max_authentication_age` stand beside `provider_name` or \
                      `provider_and_audiences`",
                 );
             }
@@ -155,32 +162,54 @@ fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<P
     }
 }
 
-fn scopes_of(node: Node<'_>) -> Read<Scopes> {
+/// `acr_values`, `amr_values` and `max_authentication_age`; `None` where there is none of them.
+fn sign_in(fields: &mut Fields<'_>) -> Read<Option<Box<SignIn>>> {
+    let acr_values = each_word(fields, "acr_values");
+    let ways = fields.optional("amr_values").map(words_of).transpose();
+    let max_age = fields.optional("max_authentication_age").map(whole_seconds);
+    let sign_in = SignIn {
+        acr_values: acr_values?.into_iter().collect::<Read<_>>()?,
+        amr_values: ways?.unwrap_or_default(),
+        max_age: max_age.transpose()?,
+    };
+    Ok((sign_in != SignIn::default()).then(|| Box::new(sign_in)))
+}
+
+/// A duration that can be told in whole seconds.
+fn whole_seconds(node: Node<'_>) -> Read<Duration> {
+    let duration = node.duration()?;
+    if duration.subsec_nanos() > 0 {
+        return Err(node.fault("expected whole seconds, which is how the client is told"));
+    }
+    Ok(duration)
+}
+
+fn words_of(node: Node<'_>) -> Read<Words> {
     node.object(|fields| {
-        let (all_of, any_of) = (each_scope(fields, "all_of"), each_scope(fields, "any_of"));
+        let (all_of, any_of) = (each_word(fields, "all_of"), each_word(fields, "any_of"));
         let (all_of, any_of) = (all_of?, any_of?);
         if all_of.is_empty() && any_of.is_empty() {
             return Err(fields.node().fault("expected `all_of` or `any_of`"));
         }
-        Ok(Scopes {
+        Ok(Words {
             all_of: all_of.into_iter().collect::<Read<_>>()?,
             any_of: any_of.into_iter().collect::<Read<_>>()?,
         })
     })
 }
 
-fn each_scope(fields: &mut Fields<'_>, key: &'static str) -> Read<Vec<Read<String>>> {
+fn each_word(fields: &mut Fields<'_>, key: &'static str) -> Read<Vec<Read<String>>> {
     let elements = fields.optional(key).map(Node::elements).transpose()?;
-    Ok(elements.into_iter().flatten().map(scope).collect())
+    Ok(elements.into_iter().flatten().map(word).collect())
 }
 
-/// RFC 6749 section 3.3; so that it needs no escape in a challenge either.
-fn scope(node: Node<'_>) -> Read<String> {
-    let scope = node.text_of(
-        "a scope of printable ASCII characters without blanks, `\"` and `\\`",
+/// As RFC 6749 section 3.3 has scopes; so that it needs no escape in a challenge either.
+fn word(node: Node<'_>) -> Read<String> {
+    let word = node.text_of(
+        "a word of printable ASCII characters without blanks, `\"` and `\\`",
         |byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e),
     );
-    scope.map(str::to_owned)
+    word.map(str::to_owned)
 }
 
 /// How one of the ways to look at a claim is read.

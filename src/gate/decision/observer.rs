@@ -29,6 +29,10 @@ pub enum Step {
     Scopes,
     /// The claims that the rule asks for.
     Claims,
+    /// The user has signed in in one of the ways that the rule asks for: `acr` and `amr`.
+    Strength,
+    /// The user has signed in no longer ago than the rule allows: `auth_time`.
+    SignInAge,
     /// `cnf`.
     Binding,
     /// It was not revoked.

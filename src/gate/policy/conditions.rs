@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::token::Claims;
 
-/// The scopes that a token needs (RFC 6749 section 3.3).
+/// Words that have to be in a claim: scopes (RFC 6749 section 3.3), or ways to sign in (RFC 8176).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::gate) struct Scopes {
+pub(in crate::gate) struct Words {
     /// Every one of these.
     pub(in crate::gate) all_of: Vec<String>,
     /// One of these; empty if none is needed.
@@ -32,13 +32,19 @@ pub(in crate::gate) enum ClaimTest {
     Contains(Value),
 }
 
-impl Scopes {
-    /// From `scope`, words with blanks between them, or from `scp`, such words or a list of them.
-    pub(super) fn are_met(&self, claims: &Claims) -> bool {
-        let has = |scope: &String| {
-            ["scope", "scp"].iter().any(|name| {
+impl Words {
+    /// None are asked for.
+    pub(in crate::gate) const NONE: Self = Self {
+        all_of: Vec::new(),
+        any_of: Vec::new(),
+    };
+
+    /// Whether they are in these claims, each of which is words with blanks between them, or a list of words.
+    pub(super) fn are_in(&self, names: &[&str], claims: &Claims) -> bool {
+        let has = |word: &String| {
+            names.iter().any(|name| {
                 let claim = claims.get(name);
-                claim.is_some_and(|claim| contains(claim, scope))
+                claim.is_some_and(|claim| contains(claim, word))
             })
         };
         self.all_of.iter().all(has) && (self.any_of.is_empty() || self.any_of.iter().any(has))
@@ -105,29 +111,30 @@ mod tests {
         }
     }
 
-    fn scopes(all_of: &[&str], any_of: &[&str]) -> Scopes {
+    fn words(all_of: &[&str], any_of: &[&str]) -> Words {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        Scopes {
+        Words {
             all_of: owned(all_of),
             any_of: owned(any_of),
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn scopes_are_whole_words_of_scope_or_scp() {
+    fn words_are_whole_words_of_one_of_the_claims() {
+        let are_in = |words: Words, claims: &Claims| words.are_in(&["scope", "scp"], claims);
         for claims in [
             claims(json!({"scope": "read write"})),
             claims(json!({"scp": ["read", "write"]})),
             claims(json!({"scp": "read write"})),
         ] {
-            assert!(scopes(&["read", "write"], &[]).are_met(&claims));
-            assert!(scopes(&["read"], &["admin", "write"]).are_met(&claims));
-            assert!(!scopes(&["read", "admin"], &[]).are_met(&claims));
-            assert!(!scopes(&["rea"], &[]).are_met(&claims));
-            assert!(!scopes(&[], &["admin"]).are_met(&claims));
+            assert!(are_in(words(&["read", "write"], &[]), &claims));
+            assert!(are_in(words(&["read"], &["admin", "write"]), &claims));
+            assert!(!are_in(words(&["read", "admin"], &[]), &claims));
+            assert!(!are_in(words(&["rea"], &[]), &claims));
+            assert!(!are_in(words(&[], &["admin"]), &claims));
         }
-        assert!(!scopes(&["read"], &[]).are_met(&claims(json!({}))));
-        assert!(scopes(&[], &[]).are_met(&claims(json!({}))));
+        assert!(!are_in(words(&["read"], &[]), &claims(json!({}))));
+        assert!(are_in(words(&[], &[]), &claims(json!({}))));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

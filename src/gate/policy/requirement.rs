@@ -1,6 +1,7 @@
 //! What a request needs.
 
-use super::conditions::{ClaimCondition, Scopes};
+use super::conditions::{ClaimCondition, Words};
+use super::sign_in::SignIn;
 use crate::gate::reason::Reason;
 use crate::token::{Claims, VerifiedToken, is_type};
 
@@ -112,22 +113,22 @@ impl Requirement {
 pub(in crate::gate) struct TokenRequirement {
     /// Instead of the provider's own, as [`super::comparable_audience`] gives them.
     pub(in crate::gate) audiences: Option<Vec<String>>,
-    pub(in crate::gate) scopes: Scopes,
+    pub(in crate::gate) scopes: Words,
     pub(in crate::gate) claims: Vec<ClaimCondition>,
     /// Values that `typ` may have; empty when only the types of other things are refused.
     pub(in crate::gate) types: Vec<String>,
+    /// How the user must have signed in, if that matters.
+    pub(in crate::gate) sign_in: Option<Box<SignIn>>,
 }
 
 impl TokenRequirement {
     /// Nothing but what the provider asks for itself.
     pub(in crate::gate) const PLAIN: Self = Self {
         audiences: None,
-        scopes: Scopes {
-            all_of: Vec::new(),
-            any_of: Vec::new(),
-        },
+        scopes: Words::NONE,
         claims: Vec::new(),
         types: Vec::new(),
+        sign_in: None,
     };
 
     /// `typ` (RFC 7515 section 4.1.9), compared without regard to case and without
@@ -153,7 +154,7 @@ impl TokenRequirement {
 
     /// `scope` or `scp`.
     pub(in crate::gate) fn check_scopes(&self, claims: &Claims) -> Result<(), Reason> {
-        if self.scopes.are_met(claims) {
+        if self.scopes.are_in(&["scope", "scp"], claims) {
             Ok(())
         } else {
             Err(Reason::ScopeMissing)

@@ -9,6 +9,9 @@ pub enum Action {
     Refresh,
     /// Let the user sign in.
     SignIn,
+    /// Let the user sign in again, in the way that the challenge asks for (RFC 9470); the session goes on
+    /// meanwhile.
+    StepUp,
     /// Wait, or set the device's clock.
     Wait,
     /// Nothing the user does will help; the request itself is wrong or not permitted.
@@ -28,6 +31,8 @@ pub enum ChallengeKind {
     InvalidToken,
     /// `error="insufficient_scope"`, with the scopes that are needed.
     InsufficientScope,
+    /// `error="insufficient_user_authentication"` (RFC 9470 section 3), with what is needed.
+    InsufficientUserAuthentication,
 }
 
 /// Everything that the client is told of a refusal, as in a problem document (RFC 9457).
@@ -53,8 +58,11 @@ impl Reason {
     /// not learn which issuers, keys and algorithms are configured here.
     #[must_use]
     pub const fn problem(self) -> Problem {
-        use Action::{None, Refresh, SignIn, Wait};
-        use ChallengeKind::{Absent, Bare, InsufficientScope, InvalidRequest, InvalidToken};
+        use Action::{None, Refresh, SignIn, StepUp, Wait};
+        use ChallengeKind::{
+            Absent, Bare, InsufficientScope, InsufficientUserAuthentication, InvalidRequest,
+            InvalidToken,
+        };
         #[rustfmt::skip] // one line for each problem
         let (status, code, challenge, action, detail) = match self {
             Self::TokenMissing => (401, "token_missing", Bare, SignIn, "a token is required"),
@@ -81,6 +89,7 @@ impl Reason {
             Self::SubjectMismatch => (403, "subject_mismatch", InvalidToken, None, "the subject of the token is not permitted here"),
             Self::ScopeMissing => (403, "insufficient_scope", InsufficientScope, None, "the token lacks a scope that is needed here"),
             Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),
+            Self::AuthenticationInsufficient => (401, "authentication_insufficient", InsufficientUserAuthentication, StepUp, "the user has to sign in again, or in a stronger way"),
             Self::NoRule | Self::RequirementUnknown => (403, "no_rule", Absent, None, "requests of this kind are not permitted"),
             Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
             Self::RequestTooLong => (400, "request_too_long", Absent, None, "the path, or a header or parameter that is looked at, is too long"),
@@ -120,6 +129,7 @@ impl ChallengeKind {
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
             Self::InsufficientScope => Some("insufficient_scope"),
+            Self::InsufficientUserAuthentication => Some("insufficient_user_authentication"),
         }
     }
 }
@@ -131,6 +141,7 @@ impl Action {
         match self {
             Self::Refresh => "refresh",
             Self::SignIn => "sign_in",
+            Self::StepUp => "step_up",
             Self::Wait => "wait",
             Self::None => "none",
         }
@@ -154,7 +165,7 @@ mod tests {
             };
             assert!(fits(problem.detail), "{reason:?}");
             let status = match problem.challenge {
-                ChallengeKind::Bare => 401..=401,
+                ChallengeKind::Bare | ChallengeKind::InsufficientUserAuthentication => 401..=401,
                 ChallengeKind::InvalidToken => 401..=403,
                 ChallengeKind::InvalidRequest => 400..=400,
                 ChallengeKind::InsufficientScope => 403..=403,

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::RefusalSettings;
-use crate::gate::policy::Scopes;
+use super::{Needed, RefusalSettings};
 use crate::gate::reason::{ChallengeKind, Problem};
 
 /// A challenge. Its values come from the configuration, which has checked that they need no escape
@@ -22,11 +21,11 @@ enum Scheme {
 }
 
 impl<'c> Challenge<'c> {
-    /// The challenge that goes with a problem (RFC 6750 section 3), if one does. `scopes` are those
-    /// that the token would need, where it lacks one.
+    /// The challenge that goes with a problem (RFC 6750 section 3, RFC 9470 section 3), if one does.
+    /// `needed` is what the token lacks, as far as the client is told.
     pub(super) fn of(
         problem: &Problem,
-        scopes: Option<&Scopes>,
+        needed: Option<Needed<'_>>,
         settings: &'c RefusalSettings,
     ) -> Option<Self> {
         if problem.challenge == ChallengeKind::Absent {
@@ -37,7 +36,15 @@ impl<'c> Challenge<'c> {
             parameters.push(("error", code.into()));
             parameters.push(("error_description", problem.detail.into()));
         }
-        parameters.extend(scopes.map(|scopes| ("scope", scopes.needed().into())));
+        match needed {
+            Some(Needed::Scopes(scopes)) => parameters.push(("scope", scopes.needed().into())),
+            Some(Needed::SignIn(sign_in)) => parameters.extend(
+                sign_in
+                    .parameters()
+                    .map(|(name, value)| (name, value.into())),
+            ),
+            None => {}
+        }
         let metadata = settings.resource_metadata.as_deref();
         parameters.extend(metadata.map(|url| ("resource_metadata", url.into())));
         Some(Self {

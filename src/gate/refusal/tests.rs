@@ -123,22 +123,29 @@ fn the_challenge_tells_the_scopes_and_where_to_ask_for_tokens() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn only_a_refusal_for_its_scopes_depends_on_what_the_rule_asks_for() {
-    let requirement = needing_scopes();
+fn only_a_refusal_that_says_what_is_needed_depends_on_what_the_rule_asks_for() {
+    let requirement = TokenRequirement {
+        sign_in: Some(Box::default()),
+        ..needing_scopes()
+    };
     let refusals = Refusals::new(settings());
     let request = request("/x", &[]);
     for reason in Reason::ALL {
         let refusal = refused_for(reason, &requirement);
-        let with_scopes = refusals.response(refusal, &request, [].into_iter(), None);
+        let with = refusals.response(refusal, &request, [].into_iter(), None);
         let without = refusals.response(reason.into(), &request, [].into_iter(), None);
-        let is_same = Rc::ptr_eq(&with_scopes, &without);
-        assert_eq!(is_same, reason != Reason::ScopeMissing, "{reason:?}");
+        let is_same = Rc::ptr_eq(&with, &without);
+        let says_so = matches!(
+            reason,
+            Reason::ScopeMissing | Reason::AuthenticationInsufficient
+        );
+        assert_eq!(is_same, !says_so, "{reason:?}");
     }
 }
 
 fn needing_scopes() -> TokenRequirement {
     TokenRequirement {
-        scopes: Scopes {
+        scopes: Words {
             all_of: vec!["read".into(), "write".into()],
             any_of: Vec::new(),
         },
@@ -374,7 +381,13 @@ fn the_documents_list_exactly_the_codes_of_refusals() {
     let mut listed = BTreeMap::new();
     for row in table.lines().skip(2) {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
-        let what = ["sign in", "refresh the token", "wait", "try again"];
+        let what = [
+            "sign in",
+            "have the user",
+            "refresh the token",
+            "wait",
+            "try again",
+        ];
         let what = what.into_iter().find(|what| cells[3].starts_with(what));
         for code in cells[1].split(", ").map(|code| code.trim_matches('`')) {
             listed.insert(code, (cells[2].parse().unwrap(), what));
@@ -383,6 +396,7 @@ fn the_documents_list_exactly_the_codes_of_refusals() {
     let given = Reason::ALL.map(Reason::problem).map(|problem| {
         let what = match problem.action {
             Action::SignIn => Some("sign in"),
+            Action::StepUp => Some("have the user"),
             Action::Refresh => Some("refresh the token"),
             Action::Wait if problem.code == "host_fault" => Some("try again"),
             Action::Wait => Some("wait"),

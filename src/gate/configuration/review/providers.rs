@@ -10,7 +10,7 @@ use super::{Reviewed, finding, members};
 use crate::configuration::{Fault, joined};
 use crate::gate::alias::is_alias;
 use crate::gate::extraction::Location;
-use crate::gate::policy::{Otherwise, Provider, Requirement, Scopes, TokenRequirement};
+use crate::gate::policy::{Otherwise, Provider, Requirement, TokenRequirement, Words};
 use crate::keys::KeySource;
 
 impl Reviewed<'_> {
@@ -181,7 +181,7 @@ fn passes_bad_tokens(requirement: &Requirement, provider: usize) -> bool {
 /// Whether a rule asks neither for audiences nor for scopes. A token that tells a client who has
 /// signed in has claims of any kind, but no scopes.
 fn takes_other_audiences(token: &TokenRequirement) -> bool {
-    token.audiences.is_none() && token.scopes == Scopes::default()
+    token.audiences.is_none() && token.scopes == Words::default()
 }
 
 /// Whether a token of the provider is enough if it meets a requirement like this.

@@ -123,10 +123,16 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
             findings.push(finding(joined(&path, "audiences"), message));
         }
     }
-    for key in ["claims", "token_types"] {
+    for key in ["claims", "token_types", "acr_values"] {
         if is_empty_list(requirement, key) {
             findings.push(finding(joined(path, key), NOTHING_CHECKED));
         }
+    }
+    let has = |key| requirement.get(key).is_some();
+    if has("amr_values") && !has("acr_values") && !has("max_authentication_age") {
+        let message = "no client can be told how to meet it; hint: `acr_values` or \
+                       `max_authentication_age`, which a client hands to the identity provider";
+        findings.push(finding(joined(path, "amr_values"), message));
     }
     is_told
 }
@@ -144,8 +150,8 @@ fn void_alternatives(path: &str, requirement: &Value, findings: &mut Vec<Fault>)
             "lets every request through, so what stands beside it refuses none and only chooses \
              whose claims are passed on; hint: `allow_missing` refuses bad tokens"
         } else if is(element, MISSING) && has_conditions {
-            "lets requests without a token through, so a client that does not have the `scopes` or \
-             `claims` asked for beside it leaves its token out; hint: a rule without conditions for \
+            "lets requests without a token through, so a client that does not have what is asked of tokens \
+             beside it leaves its token out; hint: a rule without conditions for \
              what such clients may do"
         } else {
             continue;
@@ -162,10 +168,18 @@ fn asks_for_more(requirement: &Value) -> bool {
     let has = |key| requirement.get(key).is_some() && !is_empty_list(requirement, key);
     let inner = ["requires_any", "requires_all"].into_iter();
     let mut inner = inner.filter_map(|key| requirement.get(key));
-    has("scopes")
-        || has("claims")
-        || inner.any(|list| elements(list, "requirements").any(asks_for_more))
+    let mut asked = ASKED_OF_TOKENS.iter();
+    asked.any(|key| has(key)) || inner.any(|list| elements(list, "requirements").any(asks_for_more))
 }
+
+/// What tokens may have to say, and some clients cannot have said.
+const ASKED_OF_TOKENS: [&str; 5] = [
+    "scopes",
+    "claims",
+    "acr_values",
+    "amr_values",
+    "max_authentication_age",
+];
 
 const MISSING: &str = "allow_missing";
 const MISSING_OR_FAILED: &str = "allow_missing_or_failed";
