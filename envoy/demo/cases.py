@@ -73,6 +73,18 @@ def cases(gate):
         "let through; the upstream sees no session header at all",
         let_through(NO_CALLER, tells_expiry=False),
     )
+    yield (
+        "A payment, for which alice must have signed in within the last five minutes, with a token of an hour ago",
+        [*bearer(mint("es256", signed_in_ago=3600)), f"{gate}/payments"],
+        "refused: 401 authentication_insufficient, which tells a client to have her sign in again",
+        refused("authentication_insufficient", f'{CHALLENGE}, error="insufficient_user_authentication"'),
+    )
+    yield (
+        "The same, when she has signed in again",
+        [*bearer(mint("es256", signed_in_ago=0)), f"{gate}/payments"],
+        "let through as alice",
+        let_through(ALICE),
+    )
     for algorithm in ALGORITHMS[1:]:
         yield (
             f"A genuine token signed with {algorithm}",

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from terminal import Failure
@@ -123,11 +124,12 @@ def first_start_of_the_authority(command):
     return json.loads(line)["feed_public_keys"][0]
 
 
-def mint(key, lifetime=LIFETIME, session="session-1", subject="alice", client="phone"):
+def mint(key, lifetime=LIFETIME, session="session-1", subject="alice", client="phone", signed_in_ago=None):
+    more = [] if signed_in_ago is None else ["--claim", f"auth_time={int(time.time()) - signed_in_ago}"]
     return portcullis(
         "mint", "--key", key_file(key), "--issuer", ISSUER, "--audience", AUDIENCE,
         "--subject", subject, "--session", session, "--client", client, "--scope", "orders:read",
-        "--claim", f"email={subject}@example.com", f"--expires-in={lifetime}",
+        "--claim", f"email={subject}@example.com", f"--expires-in={lifetime}", *more,
     )  # fmt: skip
 
 
