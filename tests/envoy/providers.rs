@@ -1,4 +1,5 @@
-//! Real identity providers: their tokens get through the gate, and a user who signs out there is refused.
+//! Real identity providers: their tokens get through the gate, a user who signs out there is refused, and one
+//! who has to sign in in a stronger way does so there.
 
 mod application;
 mod browser;
@@ -7,4 +8,5 @@ mod logout;
 mod oidc_provider;
 mod process;
 mod scene;
+mod step_up;
 mod tokens;

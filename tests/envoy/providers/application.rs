@@ -52,7 +52,7 @@ impl Endpoints {
         endpoint.unwrap_or_else(|| panic!("no `{name}` in {}", self.0))
     }
 
-    /// Where a browser begins to sign in; `more` is one more parameter.
+    /// Where a browser begins to sign in; `more` is more parameters.
     pub(super) fn authorization(&self, application: &Application, more: &str) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
         let callback = CALLBACK.replace(':', "%3A").replace('/', "%2F");

@@ -47,6 +47,16 @@ impl OidcProvider {
         self.ask(browser, application, "prompt=login%20consent")
     }
 
+    /// Has the user sign in as a refusal asks for it. Without a consent there is no refresh token.
+    pub(super) fn sign_in_as_asked(
+        &self,
+        browser: &mut Browser,
+        application: &Application,
+        asked: &str,
+    ) -> Tokens {
+        self.ask(browser, application, &format!("prompt=consent&{asked}"))
+    }
+
     /// By the forms that the library has for trying it out: a sign-in, then a consent.
     fn ask(&self, browser: &mut Browser, application: &Application, prompt: &str) -> Tokens {
         let mut page = browser.open(&self.endpoints.authorization(application, prompt));

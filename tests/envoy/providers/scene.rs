@@ -33,6 +33,9 @@ pub(super) const TELEVISION: Application = Application {
     is_told_sessions: true,
 };
 
+/// How long ago the user may have signed in to pay.
+pub(super) const FRESH: Duration = Duration::from_secs(5);
+
 pub(super) struct Scene<P> {
     pub(super) provider: P,
     pub(super) authority: Authority,
@@ -118,9 +121,13 @@ impl<P: Provider> Scene<P> {
         }
     }
 
-    /// The answer of every worker.
     fn ask(&mut self, tokens: &Tokens) -> Vec<Response> {
-        let request = Request::get("/api").bearer(&*tokens.access);
+        self.ask_for("/api", tokens)
+    }
+
+    /// The answer of every worker.
+    pub(super) fn ask_for(&mut self, path: &str, tokens: &Tokens) -> Vec<Response> {
+        let request = Request::get(path).bearer(&*tokens.access);
         let workers = self.workers.iter_mut();
         workers.map(|client| client.send(&request)).collect()
     }
@@ -144,13 +151,24 @@ fn settings(provider: &impl Provider, authority: &Authority) -> Value {
             "provider": {
                 "issuer": provider.issuer(),
                 "audiences": [API],
+                "clock_skew_seconds": 0,
                 "remote_jwks": {"http_uri": {"uri": keys, "cluster": "provider", "timeout": "5s"}},
             },
         },
-        "rules": [{
-            "match": {"prefix": "/api"},
-            "requires": {"provider_name": "provider", "token_types": ["at+jwt"]},
-        }],
+        "rules": [
+            {
+                "match": {"prefix": "/api"},
+                "requires": {"provider_name": "provider", "token_types": ["at+jwt"]},
+            },
+            {
+                "match": {"prefix": "/pay"},
+                "requires": {
+                    "provider_name": "provider",
+                    "token_types": ["at+jwt"],
+                    "max_authentication_age": format!("{}s", FRESH.as_secs()),
+                },
+            },
+        ],
         "revocation": authority.settings(),
     });
     settings["revocation"]["reload_jitter"] = "0.001s".into();
