@@ -59,6 +59,7 @@ use crate::host::{Call, CallOutcome, HeaderBlock, Host};
 use crate::keys::{KeyKeeper, KeyRing};
 use crate::revocation::wire::activity::ACTIVITY_PATH;
 use crate::revocation::{FeedKeys, Fingerprint, View};
+use crate::time::UnixTime;
 use crate::token::Backend;
 use decision::{Decision, Refusal, Setback};
 use refusal::Refusals;
@@ -352,7 +353,9 @@ impl Gate {
         } else {
             None
         };
-        host.respond(&self.refusals.response(refusal, request, locations, allow));
+        let now = || UnixTime::from_milliseconds(host.now_milliseconds());
+        let refusals = &self.refusals;
+        host.respond(&refusals.response(refusal, request, locations, allow, &now));
     }
 }
 

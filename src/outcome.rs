@@ -66,8 +66,10 @@ pub enum Reason {
     ScopeMissing,
     /// A claim is not what the rule asks for.
     ClaimMismatch,
-    /// `acr`, `amr` or `auth_time` is not what the rule asks for, or absent.
-    AuthenticationInsufficient,
+    /// `acr` or `amr` is not what the rule asks for, or absent.
+    AuthenticationTooWeak,
+    /// `auth_time` lies longer ago than the rule asks for, or ahead, or is absent.
+    AuthenticationTooOld,
     /// The route's metadata names a requirement that is not configured; or a header that only the
     /// gate may set came with the request, and may have chosen the route.
     RequirementUnknown,
@@ -161,7 +163,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -191,7 +193,8 @@ impl Reason {
         Self::SubjectMismatch,
         Self::ScopeMissing,
         Self::ClaimMismatch,
-        Self::AuthenticationInsufficient,
+        Self::AuthenticationTooWeak,
+        Self::AuthenticationTooOld,
         Self::RequirementUnknown,
         Self::TokenRevoked,
         Self::SessionIdle,
@@ -247,7 +250,8 @@ impl Reason {
             Self::SubjectMismatch => "subject_mismatch",
             Self::ScopeMissing => "scope_missing",
             Self::ClaimMismatch => "claim_mismatch",
-            Self::AuthenticationInsufficient => "authentication_insufficient",
+            Self::AuthenticationTooWeak => "authentication_too_weak",
+            Self::AuthenticationTooOld => "authentication_too_old",
             Self::RequirementUnknown => "requirement_unknown",
             Self::TokenRevoked => "token_revoked",
             Self::SessionIdle => "session_idle",

@@ -177,7 +177,7 @@ impl Drop for Watch {
 /// Work for one commit.
 struct Batch<'q> {
     work: Vec<Command>,
-    /// Where there may be more of it, unless a part of it was tried before.
+    /// Where there may be more of it; nowhere for a part of a batch that has failed.
     queue: Option<&'q mut Queue>,
 }
 

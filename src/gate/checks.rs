@@ -10,7 +10,7 @@
 //! [`ByToken`] has neither the request nor the time at hand.
 
 use super::decision::{Observer, Step};
-use super::policy::{Provider, SignIn, TokenRequirement};
+use super::policy::{Provider, TokenRequirement};
 use super::reason::Reason;
 use super::token_cache::KnownToken;
 use crate::time::UnixTime;
@@ -76,9 +76,6 @@ impl<'c> ByToken<'c> {
         told(Step::Subject, self.provider.check_subject(claims))?;
         told(Step::Scopes, self.requirement.check_scopes(claims))?;
         told(Step::Claims, self.requirement.check_conditions(claims))?;
-        if let Some(sign_in) = &self.requirement.sign_in {
-            told(Step::Strength, sign_in.check_strength(claims))?;
-        }
         Ok(Met(self.requirement))
     }
 }
@@ -87,15 +84,6 @@ impl ByRequest<'_> {
     /// `exp`, `nbf` and `iat` against the clock.
     pub(super) fn check_times(&self, claims: &Claims) -> Result<(), Reason> {
         self.provider.check_times(claims, self.now)
-    }
-
-    /// `auth_time` against the clock.
-    pub(super) fn check_sign_in_age(
-        &self,
-        claims: &Claims,
-        sign_in: &SignIn,
-    ) -> Result<(), Reason> {
-        sign_in.check_age(claims, self.now, self.provider.clock_skew)
     }
 
     /// Whether the request may use a token with this binding.

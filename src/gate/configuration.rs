@@ -122,6 +122,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
             refusals: answers?,
         };
         headers::refuse_ambiguous(fields, &policy);
+        answers::refuse_repeated(fields, &policy);
         Ok(policy)
     })
 }

@@ -13,6 +13,7 @@ mod waiting;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 pub use observer::{Observer, Step};
 pub(super) use setback::{Refusal, Setback};
@@ -22,7 +23,7 @@ use super::admitted::Admitted;
 use super::checks::{ByRequest, ByToken};
 use super::extraction::{self, Found};
 use super::own_headers::Spoofing;
-use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
+use super::policy::{Alternatives, Otherwise, Provider, Requirement, SignIn, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
 use super::token_cache::KnownToken;
@@ -31,7 +32,7 @@ use super::{Answers, Attempt, Gate};
 use crate::host::Host;
 use crate::keys::KeySource;
 use crate::time::UnixTime;
-use crate::token::UnverifiedToken;
+use crate::token::{Claims, UnverifiedToken};
 use waiting::Sought;
 pub(super) use waiting::key_of;
 #[cfg(not(target_family = "wasm"))]
@@ -313,13 +314,14 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if let Some(by_token) = by_token {
             candidate.keep(by_token.check_claims(&mut self.observer)?);
         }
-        if let Some(sign_in) = &requirement.sign_in {
-            let age = by_request.check_sign_in_age(candidate.claims(), sign_in);
-            self.told(Step::SignInAge, age)?;
-        }
         let binding = by_request.check_binding(candidate.binding());
         self.told(Step::Binding, binding)?;
         let (admission, token) = self.check_revocation(index, candidate, now)?;
+        if let Some(sign_in) = &requirement.sign_in {
+            // Last, since a new sign-in helps nothing of the rest.
+            let now = UnixTime::from_milliseconds(now);
+            self.check_sign_in(sign_in, token.claims(), now, provider.clock_skew)?;
+        }
         Ok(Pass {
             provider,
             index,
@@ -327,6 +329,23 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             token,
             admission,
         })
+    }
+
+    /// How, and how long ago, the user has signed in, as far as it is asked for.
+    fn check_sign_in(
+        &mut self,
+        sign_in: &SignIn,
+        claims: &Claims,
+        now: UnixTime,
+        skew: Duration,
+    ) -> Result<(), Reason> {
+        if sign_in.asks_for_strength() {
+            self.told(Step::Strength, sign_in.check_strength(claims))?;
+        }
+        if sign_in.max_age.is_some() {
+            self.told(Step::SignInAge, sign_in.check_age(claims, now, skew))?;
+        }
+        Ok(())
     }
 
     /// Checks whether the token was revoked, and gives it as it is kept from now on.

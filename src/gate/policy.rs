@@ -17,7 +17,7 @@ pub(super) use conditions::{ClaimCondition, ClaimTest, Words};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
-pub(super) use sign_in::{SIGN_IN_PARAMETERS, SignIn};
+pub(super) use sign_in::{SIGN_IN_PARAMETERS, SignIn, text_of};
 pub use streams::{StreamRule, StreamRules};
 
 use super::matching::Matcher;
@@ -166,6 +166,20 @@ impl Policy {
             .is_some();
         self.activity = None;
         (self, has_revocation)
+    }
+
+    /// Whether it matters for some requests how their users have signed in.
+    pub(super) fn asks_for_sign_in(&self) -> bool {
+        let by_rule = self.rules.iter().map(|rule| &rule.requirement);
+        let by_filter_state = self.filter_state_rules.iter();
+        let by_filter_state = by_filter_state.flat_map(|rules| &rules.requirements);
+        let routes = &self.routes;
+        let named = routes.requirements.iter().chain(&routes.by_name);
+        let named = named
+            .chain(by_filter_state)
+            .map(|(_, requirement)| requirement);
+        let mut all = by_rule.chain(named);
+        all.any(|requirement| requirement.asks_for_sign_in())
     }
 
     /// Whether there is a revocation feed.

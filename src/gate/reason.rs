@@ -22,6 +22,14 @@ impl From<&TokenError> for Reason {
 }
 
 impl Reason {
+    /// Whether another sign-in of the same user would do.
+    pub(super) const fn is_about_sign_in(self) -> bool {
+        matches!(
+            self,
+            Self::AuthenticationTooWeak | Self::AuthenticationTooOld
+        )
+    }
+
     /// Whether the token was revoked, and it is known that it was.
     #[must_use]
     pub(super) const fn is_revocation(self) -> bool {

@@ -13,13 +13,15 @@ use super::alias::reads_as;
 use super::decision::Refusal;
 use super::extraction::{self, Location};
 use super::path;
-use super::policy::{SignIn, Words};
+use super::policy::{SignIn, Words, text_of};
 use super::reason::{Action, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
 use crate::percent;
+use crate::time::UnixTime;
 use challenge::Challenge;
 use negotiation::Representation;
+use step_up::Round;
 
 pub(super) use negotiation::is_navigation;
 
@@ -59,8 +61,8 @@ const MAX_RETURN_BYTES: usize = 2 * 1024;
 enum ResponseForm {
     /// A gRPC status.
     Grpc,
-    /// A redirect to the login page.
-    Redirect,
+    /// A redirect to the login page, which may be counted.
+    Redirect(Option<Round>),
     /// A status, and nothing else.
     Stripped,
     /// A problem document (RFC 9457) or plain text, with a challenge (RFC 6750).
@@ -97,17 +99,17 @@ impl Refusals {
     }
 
     /// The answer to a request. It repeats nothing of the request except the return address of a
-    /// redirect, without the tokens that may be in its `locations`. `allow` names the methods where
-    /// the method is refused.
+    /// redirect, without the tokens that may be in its `locations`, and how often there was one. `allow`
+    /// names the methods where the method is refused; `now` tells the time.
     pub(super) fn response<'l>(
         &self,
         refusal: Refusal<'_>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
         allow: Option<String>,
+        now: &dyn Fn() -> UnixTime,
     ) -> Rc<Response> {
-        let reason = refusal.reason;
-        let form = self.settings.form(&reason.problem(), request);
+        let form = self.settings.form(refusal, request, now);
         let needed = Needed::of(refusal);
         let common = match form {
             _ if allow.is_some() => None,
@@ -115,11 +117,11 @@ impl Refusals {
             ResponseForm::Stripped => Some(1),
             ResponseForm::Told(Representation::Problem) if needed.is_none() => Some(2),
             ResponseForm::Told(Representation::Text) if needed.is_none() => Some(3),
-            ResponseForm::Redirect | ResponseForm::Told(_) => None,
+            ResponseForm::Redirect(_) | ResponseForm::Told(_) => None,
         };
         let settings = &self.settings;
-        let new = || Rc::new(settings.response(reason, form, needed, request, locations, allow));
-        let index = common.map(|form| reason as usize * COMMON_FORMS + form);
+        let new = || Rc::new(settings.response(refusal, form, needed, request, locations, allow));
+        let index = common.map(|form| refusal.reason as usize * COMMON_FORMS + form);
         match index.and_then(|index| self.made.get(index)) {
             Some(made) => Rc::clone(made.get_or_init(new)),
             None => new(),
@@ -128,19 +130,31 @@ impl Refusals {
 }
 
 impl RefusalSettings {
-    fn form(&self, problem: &Problem, request: &Request) -> ResponseForm {
-        let leads_to_login = self.login.is_some()
-            && match problem.action {
-                Action::SignIn | Action::Refresh => true,
-                Action::StepUp => step_up::round(request).is_some(),
-                Action::Wait | Action::None => false,
-            }
-            && negotiation::is_page_load(request);
+    fn form(
+        &self,
+        refusal: Refusal<'_>,
+        request: &Request,
+        now: &dyn Fn() -> UnixTime,
+    ) -> ResponseForm {
         if request.is_grpc() {
-            ResponseForm::Grpc
-        } else if leads_to_login {
-            ResponseForm::Redirect
-        } else if self.is_stripped {
+            return ResponseForm::Grpc;
+        }
+        if self.login.is_some() && negotiation::is_page_load(request) {
+            match refusal.reason.problem().action {
+                Action::SignIn | Action::Refresh => return ResponseForm::Redirect(None),
+                Action::StepUp => {
+                    // Where there is nothing that the page could ask for, it would send the browser back as it is.
+                    let sign_in = refusal.sign_in();
+                    let sign_in = sign_in.filter(|sign_in| sign_in.parameters().next().is_some());
+                    let next = |sign_in| Round::next(request, refusal.reason, sign_in, now());
+                    if let Some(round) = sign_in.and_then(next) {
+                        return ResponseForm::Redirect(Some(round));
+                    }
+                }
+                Action::Wait | Action::None => {}
+            }
+        }
+        if self.is_stripped {
             ResponseForm::Stripped
         } else {
             ResponseForm::Told(negotiation::representation(request))
@@ -149,14 +163,14 @@ impl RefusalSettings {
 
     fn response<'l>(
         &self,
-        reason: Reason,
+        refusal: Refusal<'_>,
         form: ResponseForm,
         needed: Option<Needed<'_>>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
         allow: Option<String>,
     ) -> Response {
-        let problem = reason.problem();
+        let problem = refusal.reason.problem();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
         if problem.status == 503 {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
@@ -177,13 +191,12 @@ impl RefusalSettings {
                 }
                 String::new()
             }
-            ResponseForm::Redirect => {
+            ResponseForm::Redirect(round) => {
                 status = 302;
                 let login = self.login.as_ref();
-                let address = login.map(|login| login.address(reason, needed, request, locations));
+                let address = login.map(|login| login.address(refusal, request, locations));
                 headers.extend(address.map(|address| ("location", address)));
-                let round = step_up::round(request).filter(|_| problem.action == Action::StepUp);
-                headers.extend(round.map(|round| ("set-cookie", step_up::cookie(round))));
+                headers.extend(round.map(|round| ("set-cookie", round.cookie())));
                 String::new()
             }
             ResponseForm::Stripped => String::new(),
@@ -211,7 +224,7 @@ impl RefusalSettings {
             headers: headers.into_iter().collect(),
             body: body.into_bytes(),
             // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
-            details: format!("portcullis_denied{{{}}}", reason.label()),
+            details: format!("portcullis_denied{{{}}}", refusal.reason.label()),
         }
     }
 }
@@ -219,10 +232,9 @@ impl RefusalSettings {
 impl<'r> Needed<'r> {
     /// What the token would have needed, if it is refused for that.
     fn of(refusal: Refusal<'r>) -> Option<Self> {
-        let requirement = refusal.requirement?;
         match refusal.reason {
-            Reason::ScopeMissing => Some(Self::Scopes(&requirement.scopes)),
-            Reason::AuthenticationInsufficient => requirement.sign_in.as_deref().map(Self::SignIn),
+            Reason::ScopeMissing => Some(Self::Scopes(&refusal.requirement?.scopes)),
+            reason if reason.is_about_sign_in() => refusal.sign_in().map(Self::SignIn),
             _ => None,
         }
     }
@@ -243,7 +255,8 @@ fn document(problem: &Problem, needed: Option<Needed<'_>>) -> String {
         members.insert("retry_after".to_owned(), RETRY_AFTER_SECONDS.into());
     }
     if let (Some(Needed::SignIn(sign_in)), Some(members)) = (needed, document.as_object_mut()) {
-        members.extend(sign_in.members());
+        let asked = sign_in.parameters();
+        members.extend(asked.map(|(name, value)| (name.to_owned(), value)));
     }
     document.to_string()
 }
@@ -253,8 +266,7 @@ impl Login {
     /// can only lead to this host, with every byte encoded that could mean something else.
     fn address<'l>(
         &self,
-        reason: Reason,
-        needed: Option<Needed<'_>>,
+        refusal: Refusal<'_>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
     ) -> String {
@@ -271,20 +283,27 @@ impl Login {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         let mut address = format!("{}{separator}", self.url);
         let more = self.when_revoked.as_deref();
-        if let Some(more) = more.filter(|_| reason.is_revocation()) {
-            address.extend([more, "&"]);
+        let more = more.filter(|_| refusal.reason.is_revocation());
+        // Also for a user without a good token, who would have to sign in twice otherwise.
+        let asked = refusal.sign_in().into_iter().flat_map(SignIn::parameters);
+        for (name, value) in asked.filter(|(name, _)| !more.is_some_and(|more| says(more, name))) {
+            address.extend([name, "="]);
+            percent::encode(&mut address, text_of(&value).as_bytes());
+            address.push('&');
         }
-        if let Some(Needed::SignIn(sign_in)) = needed {
-            for (name, value) in sign_in.parameters() {
-                address.extend([name, "="]);
-                percent::encode(&mut address, value.as_bytes());
-                address.push('&');
-            }
+        if let Some(more) = more {
+            address.extend([more, "&"]);
         }
         address.extend([&*self.parameter, "="]);
         percent::encode(&mut address, return_path(&target));
         address
     }
+}
+
+/// Whether these parameters of a query have one of this name.
+pub(super) fn says(query: &str, name: &str) -> bool {
+    let mut pairs = query.split('&');
+    pairs.any(|pair| path::pair(pair.as_bytes()).0 == name.as_bytes())
 }
 
 /// `/` instead of what a browser might take for another site: `//host`, `/.//host`, `/\host`, and

@@ -159,7 +159,14 @@ impl<'c> Steps<'c> {
             Step::Subject => format!("{}, {}", self.claim("sub"), self.configured("subjects")),
             Step::Binding => self.claim("cnf"),
             Step::Strength => format!("{}, {}", self.claim("acr"), self.claim("amr")),
-            Step::SignInAge => self.time("auth_time", claims.auth_time()),
+            Step::SignInAge => {
+                let time = claims.auth_time().filter(|time| *time > UnixTime::EPOCH);
+                let time = time.map_or_else(
+                    || self.claim("auth_time"),
+                    |time| self.time("auth_time", Some(time)),
+                );
+                format!("{time}, {}", self.configured("clock_skew_seconds"))
+            }
             Step::Scopes => format!("{}, {}", self.claim("scope"), self.claim("scp")),
             _ => String::new(),
         }

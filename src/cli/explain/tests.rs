@@ -381,3 +381,42 @@ fn arguments_are_pairs() {
     }
     assert!("idp".parse::<KeySetFile>().is_err());
 }
+
+#[test]
+fn what_is_asked_of_a_sign_in_is_shown_where_it_is_asked() {
+    let explained = |asked: &Value, claims: &Value| {
+        let mut requires = json!({"provider_name": "idp"});
+        let members = requires.as_object_mut().unwrap();
+        members.extend(asked.as_object().unwrap().clone());
+        let configuration = json!({
+            "providers": {"idp": {
+                "issuer": "https://issuer.example",
+                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+            }},
+            "rules": [{"match": {"prefix": "/"}, "requires": requires}],
+        });
+        let mut whole = json!({"iss": "https://issuer.example", "exp": NOW + 300});
+        let members = whole.as_object_mut().unwrap();
+        members.extend(claims.as_object().unwrap().clone());
+        explained_by(&configuration, &token(&es256(), &whole), "/", &[])
+    };
+    let (output, passes) = explained(&json!({}), &json!({"acr": "gold", "auth_time": NOW}));
+    assert!(passes && !output.contains("signed in"), "{output}");
+    let strong = json!({"acr_values": ["gold"]});
+    let (output, passes) = explained(&strong, &json!({"acr": "silver"}));
+    let line = "  NO       its user has signed in strongly enough: authentication_too_weak: `acr` is \"silver\", no `amr`\n";
+    assert!(!passes && output.contains(line), "{output}");
+    assert!(!output.contains("lately enough"), "{output}");
+    let recent = json!({"max_authentication_age": "300s"});
+    for (auth_time, shown) in [
+        (json!(NOW - 7200), "`auth_time` 2h ago"),
+        (json!("yesterday"), "`auth_time` is \"yesterday\""),
+        (Value::Null, "`auth_time` is null"),
+    ] {
+        let (output, passes) = explained(&recent, &json!({ "auth_time": auth_time }));
+        let line = "  NO       its user has signed in lately enough: authentication_too_old: ";
+        assert!(!passes && output.contains(line), "{output}");
+        assert!(output.contains(shown), "{shown}: {output}");
+        assert!(!output.contains("strongly enough"), "{output}");
+    }
+}

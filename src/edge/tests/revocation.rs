@@ -214,6 +214,29 @@ fn token_session_and_device_are_asked_about_when_the_filter_says_perhaps() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_session_that_has_ended_is_not_asked_for_a_stronger_sign_in() {
+    let mut settings = mock_authority::settings();
+    settings["device_claim"] = json!("device");
+    let edge = Fixture::of(&json!({
+        "providers": {"idp": {
+            "issuer": "iss", "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        }},
+        "rules": [{
+            "match": {"prefix": "/"},
+            "requires": {"provider_name": "idp", "acr_values": ["mfa"]},
+        }],
+        "revocation": settings,
+    }));
+    let edge = edge.with_feed();
+    let too_weak = refused(Reason::AuthenticationTooWeak);
+    assert_eq!(edge.outcome(&claims()), too_weak);
+    edge.apply(Change::Add(name_of(Kind::Session, "session")));
+    let revoked = refused(Reason::TokenRevoked);
+    assert_eq!(edge.answered(&claims(), Some(true)), revoked);
+    assert_eq!(edge.outcome(&claims()), revoked);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_check_names_everything_by_which_the_token_could_be_revoked() {
     let edge = Fixture::new(|_| {}).with_feed();
     edge.apply(Change::Add(name_of(Kind::Token, "token")));

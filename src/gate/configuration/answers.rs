@@ -1,8 +1,8 @@
 //! What clients are told, and where they are sent.
 
 use crate::configuration::{Fields, Node, Read};
-use crate::gate::policy::SIGN_IN_PARAMETERS;
-use crate::gate::refusal::{Login, RefusalSettings};
+use crate::gate::policy::{Policy, SIGN_IN_PARAMETERS};
+use crate::gate::refusal::{Login, RefusalSettings, says};
 use crate::keys::Url;
 
 /// The default name of the protection space in challenges (RFC 9110 section 11.5).
@@ -22,6 +22,23 @@ pub(super) fn answers(fields: &mut Fields<'_>) -> Read<RefusalSettings> {
         login: login.transpose()?,
         is_stripped,
     })
+}
+
+/// The login page must not get a parameter twice (RFC 6749 section 3.1).
+pub(super) fn refuse_repeated(fields: &Fields<'_>, policy: &Policy) {
+    let login = policy.refusals.login.as_ref();
+    let query = login.and_then(|login| login.url.split_once('?'));
+    let Some((_, query)) = query.filter(|_| policy.asks_for_sign_in()) else {
+        return;
+    };
+    for name in SIGN_IN_PARAMETERS {
+        if says(query, name) {
+            let message = format!(
+                "has `{name}`, which is added where a rule asks how the user has signed in"
+            );
+            fields.fault_at("login_redirect.url".to_owned(), &message);
+        }
+    }
 }
 
 /// A text for a quoted string, of characters that need no escape there.

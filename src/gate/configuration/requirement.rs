@@ -199,7 +199,10 @@ fn words_of(node: Node<'_>) -> Read<Words> {
 }
 
 fn each_word(fields: &mut Fields<'_>, key: &'static str) -> Read<Vec<Read<String>>> {
-    let elements = fields.optional(key).map(Node::elements).transpose()?;
+    let elements = fields.optional(key);
+    let elements = elements
+        .map(|node| node.some_elements("word"))
+        .transpose()?;
     Ok(elements.into_iter().flatten().map(word).collect())
 }
 

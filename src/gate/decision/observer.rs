@@ -29,14 +29,14 @@ pub enum Step {
     Scopes,
     /// The claims that the rule asks for.
     Claims,
-    /// The user has signed in in one of the ways that the rule asks for: `acr` and `amr`.
-    Strength,
-    /// The user has signed in no longer ago than the rule allows: `auth_time`.
-    SignInAge,
     /// `cnf`.
     Binding,
     /// It was not revoked.
     Revocation,
+    /// The user has signed in in one of the ways that the rule asks for, if it does: `acr` and `amr`.
+    Strength,
+    /// The user has signed in no longer ago than the rule allows, if it asks: `auth_time`.
+    SignInAge,
     /// The claims fit into the headers that they go into.
     Headers,
 }

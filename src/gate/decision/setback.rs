@@ -1,7 +1,7 @@
 //! How a decision ends for a request that is not let through.
 
 use crate::gate::Wait;
-use crate::gate::policy::TokenRequirement;
+use crate::gate::policy::{SignIn, TokenRequirement};
 use crate::gate::reason::Reason;
 
 /// Why a request is not let through, so far.
@@ -26,6 +26,13 @@ pub(in crate::gate) struct Refusal<'g> {
     pub(in crate::gate) provider: Option<usize>,
     /// What the token would have to meet, for the challenge.
     pub(in crate::gate) requirement: Option<&'g TokenRequirement>,
+}
+
+impl<'g> Refusal<'g> {
+    /// What the rule asks of how the user has signed in.
+    pub(in crate::gate) fn sign_in(self) -> Option<&'g SignIn> {
+        self.requirement?.sign_in.as_deref()
+    }
 }
 
 impl From<Reason> for Refusal<'_> {
@@ -73,7 +80,8 @@ impl<'g> Setback<'g> {
     /// So everything that is found before a signature is verified says less than missing keys do,
     /// whether or not the request may wait for them, and whether or not `iss` is the provider's.
     /// What is found after a good signature says more: another provider neither delays it nor
-    /// answers for it.
+    /// answers for it. Of these, that another sign-in would do says more than what nothing mends, that the
+    /// session has ended more than that, and most what is not known.
     const fn weight(&self) -> u8 {
         match self {
             Self::Waits {
@@ -82,7 +90,7 @@ impl<'g> Setback<'g> {
             Self::Waits {
                 on: Wait::Check(_) | Wait::Session(_),
                 ..
-            } => 9,
+            } => 11,
             Self::Refused(refusal) => weight_of(refusal.reason),
         }
     }
@@ -119,8 +127,10 @@ const fn weight_of(reason: Reason) -> u8 {
         | Reason::CriticalHeader => 4,
         Reason::KeysUnavailable | Reason::IssuerUndisclosed | Reason::KeyUnconfirmed => 5,
         Reason::RevocationUnavailable | Reason::RevocationStale | Reason::RevocationUnconfirmed => {
-            8
+            10
         }
+        reason if reason.is_revocation() => 9,
+        reason if reason.is_about_sign_in() => 8,
         _ => 7,
     }
 }

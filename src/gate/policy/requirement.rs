@@ -75,6 +75,19 @@ impl Requirement {
         }
     }
 
+    /// Whether it matters how the user has signed in.
+    pub(in crate::gate) fn asks_for_sign_in(&self) -> bool {
+        match self {
+            Self::Token { needs, .. } => needs.sign_in.is_some(),
+            Self::Any(alternatives) => {
+                let mut requirements = alternatives.requirements.iter();
+                requirements.any(Self::asks_for_sign_in)
+            }
+            Self::All(requirements) => requirements.iter().any(Self::asks_for_sign_in),
+            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
+        }
+    }
+
     /// Whether an optional token comes before another provider's in an `All`, so that it depends on
     /// the request whose token is the first one.
     pub(in crate::gate) fn has_uncertain_session(&self) -> bool {

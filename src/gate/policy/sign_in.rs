@@ -1,5 +1,6 @@
 //! What a requirement asks of how, and how long ago, the user has signed in (RFC 9470).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,6 +30,11 @@ pub(in crate::gate) struct SignIn {
 }
 
 impl SignIn {
+    /// Whether `acr` or `amr` matter.
+    pub(in crate::gate) fn asks_for_strength(&self) -> bool {
+        !self.acr_values.is_empty() || self.amr_values != Words::NONE
+    }
+
     /// `acr` and `amr`.
     pub(in crate::gate) fn check_strength(&self, claims: &Claims) -> Result<(), Reason> {
         let acr = claims.string("acr");
@@ -38,7 +44,7 @@ impl SignIn {
         {
             Ok(())
         } else {
-            Err(Reason::AuthenticationInsufficient)
+            Err(Reason::AuthenticationTooWeak)
         }
     }
 
@@ -54,35 +60,31 @@ impl SignIn {
             return Ok(());
         };
         let is_recent = |time: UnixTime| {
-            time <= now.later_by(skew) && now <= time.later_by(max_age.saturating_add(skew))
+            time > UnixTime::EPOCH
+                && time <= now.later_by(skew)
+                && now <= time.later_by(max_age.saturating_add(skew))
         };
         if claims.auth_time().is_some_and(is_recent) {
             Ok(())
         } else {
-            Err(Reason::AuthenticationInsufficient)
+            Err(Reason::AuthenticationTooOld)
         }
     }
 
-    /// What the client has to ask for: some of [`SIGN_IN_PARAMETERS`], with values that need no escape in a
-    /// quoted string.
-    pub(in crate::gate) fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let acr = self.acr().map(|values| (ACR_VALUES, values));
-        let age = self.max_age.map(|age| (MAX_AGE, age.as_secs().to_string()));
-        acr.into_iter().chain(age)
+    /// What the client has to ask for: some of [`SIGN_IN_PARAMETERS`], with texts that need no escape in a
+    /// quoted string, and numbers.
+    pub(in crate::gate) fn parameters(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let acr = (!self.acr_values.is_empty()).then(|| self.acr_values.join(" ").into());
+        let age = self.max_age.map(|age| age.as_secs().into());
+        let acr = acr.map(|values| (ACR_VALUES, values));
+        acr.into_iter().chain(age.map(|age| (MAX_AGE, age)))
     }
+}
 
-    /// The same as members of a JSON object.
-    pub(in crate::gate) fn members(&self) -> impl Iterator<Item = (String, Value)> {
-        let acr = self
-            .acr()
-            .map(|values| (ACR_VALUES.to_owned(), values.into()));
-        let age = self
-            .max_age
-            .map(|age| (MAX_AGE.to_owned(), age.as_secs().into()));
-        acr.into_iter().chain(age)
-    }
-
-    fn acr(&self) -> Option<String> {
-        (!self.acr_values.is_empty()).then(|| self.acr_values.join(" "))
+/// A parameter's value, as it stands in a challenge.
+pub(in crate::gate) fn text_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => text.into(),
+        number => number.to_string().into(),
     }
 }

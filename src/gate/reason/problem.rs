@@ -89,7 +89,7 @@ impl Reason {
             Self::SubjectMismatch => (403, "subject_mismatch", InvalidToken, None, "the subject of the token is not permitted here"),
             Self::ScopeMissing => (403, "insufficient_scope", InsufficientScope, None, "the token lacks a scope that is needed here"),
             Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),
-            Self::AuthenticationInsufficient => (401, "authentication_insufficient", InsufficientUserAuthentication, StepUp, "the user has to sign in again, or in a stronger way"),
+            Self::AuthenticationTooWeak | Self::AuthenticationTooOld => (401, "authentication_insufficient", InsufficientUserAuthentication, StepUp, "the user has to sign in again, or in a stronger way"),
             Self::NoRule | Self::RequirementUnknown => (403, "no_rule", Absent, None, "requests of this kind are not permitted"),
             Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
             Self::RequestTooLong => (400, "request_too_long", Absent, None, "the path, or a header or parameter that is looked at, is too long"),

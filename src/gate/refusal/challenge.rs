@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Needed, RefusalSettings};
+use crate::gate::policy::text_of;
 use crate::gate::reason::{ChallengeKind, Problem};
 
 /// A challenge. Its values come from the configuration, which has checked that they need no escape
@@ -38,11 +39,11 @@ impl<'c> Challenge<'c> {
         }
         match needed {
             Some(Needed::Scopes(scopes)) => parameters.push(("scope", scopes.needed().into())),
-            Some(Needed::SignIn(sign_in)) => parameters.extend(
-                sign_in
-                    .parameters()
-                    .map(|(name, value)| (name, value.into())),
-            ),
+            Some(Needed::SignIn(sign_in)) => {
+                let asked = sign_in.parameters();
+                let asked = asked.map(|(name, value)| (name, text_of(&value).into_owned().into()));
+                parameters.extend(asked);
+            }
             None => {}
         }
         let metadata = settings.resource_metadata.as_deref();

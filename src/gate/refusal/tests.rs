@@ -4,6 +4,10 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use super::*;
 use crate::gate::policy::TokenRequirement;
 
+fn now() -> UnixTime {
+    UnixTime::from_seconds(1_767_225_600).unwrap()
+}
+
 fn settings() -> RefusalSettings {
     RefusalSettings {
         realm: "api".into(),
@@ -37,8 +41,8 @@ fn response<'l>(
     locations: impl Iterator<Item = &'l Location> + Clone,
 ) -> Rc<Response> {
     let refusals = Refusals::new(settings.clone());
-    let first = refusals.response(refusal, request, locations.clone(), None);
-    let second = refusals.response(refusal, request, locations, None);
+    let first = refusals.response(refusal, request, locations.clone(), None, &now);
+    let second = refusals.response(refusal, request, locations, None, &now);
     assert_eq!(first, second, "{refusal:?}");
     first
 }
@@ -132,12 +136,12 @@ fn only_a_refusal_that_says_what_is_needed_depends_on_what_the_rule_asks_for() {
     let request = request("/x", &[]);
     for reason in Reason::ALL {
         let refusal = refused_for(reason, &requirement);
-        let with = refusals.response(refusal, &request, [].into_iter(), None);
-        let without = refusals.response(reason.into(), &request, [].into_iter(), None);
+        let with = refusals.response(refusal, &request, [].into_iter(), None, &now);
+        let without = refusals.response(reason.into(), &request, [].into_iter(), None, &now);
         let is_same = Rc::ptr_eq(&with, &without);
         let says_so = matches!(
             reason,
-            Reason::ScopeMissing | Reason::AuthenticationInsufficient
+            Reason::ScopeMissing | Reason::AuthenticationTooWeak | Reason::AuthenticationTooOld
         );
         assert_eq!(is_same, !says_so, "{reason:?}");
     }

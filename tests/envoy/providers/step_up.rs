@@ -35,7 +35,7 @@ fn a_user_who_has_signed_in_too_long_ago_signs_in_again_and_goes_on() {
         assert_refused(&reply, 401, "authentication_insufficient");
     }
 
-    let asked = format!("max_age={max_age}");
+    let asked = format!("max_age={}", refusals[0].json()["max_age"]);
     let stronger = scene.provider.sign_in_as_asked(&mut browser, &WEB, &asked);
     assert!(stronger.claims()["auth_time"].as_u64() > tokens.claims()["auth_time"].as_u64());
     for reply in scene.ask_for("/pay", &stronger) {

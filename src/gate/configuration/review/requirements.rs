@@ -28,6 +28,10 @@ impl Reviewed<'_> {
             }
         }
         self.named_requirements(findings);
+        if self.policy.refusals.is_stripped && self.policy.asks_for_sign_in() {
+            let message = "no client is told how its user has to sign in, for which rules ask";
+            findings.push(finding("strip_failure_response", message));
+        }
     }
 
     fn named_requirements(&self, findings: &mut Vec<Fault>) {
@@ -123,7 +127,7 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
             findings.push(finding(joined(&path, "audiences"), message));
         }
     }
-    for key in ["claims", "token_types", "acr_values"] {
+    for key in ["claims", "token_types"] {
         if is_empty_list(requirement, key) {
             findings.push(finding(joined(path, key), NOTHING_CHECKED));
         }

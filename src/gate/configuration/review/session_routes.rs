@@ -54,6 +54,13 @@ impl Reviewed<'_> {
                 }
                 return None;
             }
+            if rule.requirement.asks_for_sign_in() {
+                return Some(format!(
+                    "`{}` asks here how the user has signed in, so that one who has to do it again cannot \
+                     use this path; hint: a rule before it that asks for a token alone",
+                    rule.path
+                ));
+            }
             return (!needs_token).then(|| {
                 format!(
                     "`{}` lets {method} requests through without a token here, which this path \

@@ -116,6 +116,29 @@ fn empty_audiences_of_a_requirement_are_told() {
 }
 
 #[test]
+fn a_sign_in_that_no_client_can_be_told_of_is_told() {
+    let asking = |asked: Value| {
+        let mut requires = token();
+        let members = requires.as_object_mut().unwrap();
+        members.extend(asked.as_object().unwrap().clone());
+        json!([{"match": prefix("/"), "requires": requires}])
+    };
+    let ways = json!({"amr_values": {"any_of": ["otp"]}});
+    assert_finding(
+        &configuration(asking(ways), json!({})),
+        "rules[0].requires.amr_values: no client can be told",
+    );
+    let both = json!({"amr_values": {"any_of": ["otp"]}, "acr_values": ["mfa"]});
+    assert_sound(&configuration(asking(both.clone()), json!({})));
+    let stripped = json!({"strip_failure_response": true});
+    assert_finding(
+        &configuration(asking(both), stripped.clone()),
+        "strip_failure_response: no client is told",
+    );
+    assert_sound(&configuration(asking(json!({})), stripped));
+}
+
+#[test]
 fn alternatives_that_refuse_nothing_are_told() {
     let any = |list: Value| json!({"requires_any": {"requirements": list}});
     let with = |requires: Value| {

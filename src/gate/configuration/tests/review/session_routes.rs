@@ -46,6 +46,19 @@ fn a_route_needs_a_rule_that_needs_a_token() {
 }
 
 #[test]
+fn a_route_for_which_users_have_to_sign_in_again_is_told() {
+    let fresh = json!({"provider_name": "idp", "max_authentication_age": "300s"});
+    let whole = with_route(json!([{"match": prefix("/"), "requires": fresh}]));
+    assert_finding(
+        &whole,
+        "sign_out.path: `rules[0]` asks here how the user has signed in",
+    );
+    let before = json!({"match": prefix("/session/"), "requires": token()});
+    let rest = json!({"match": prefix("/"), "requires": fresh});
+    assert_sound(&with_route(json!([before, rest])));
+}
+
+#[test]
 fn what_a_rule_with_conditions_does_is_not_certain() {
     let rest = json!({"match": prefix("/"), "requires": token()});
     let open = json!({"match": on_post(prefix("/session/"))});
