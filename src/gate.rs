@@ -32,6 +32,7 @@ mod token_cache;
 #[cfg(not(target_family = "wasm"))]
 mod token_check;
 mod verification;
+mod xfcc;
 
 pub use activity::{Activity, ActivityCounts, Bundle, Delivery};
 pub use admitted::{Admitted, ChangedNames, Validity};

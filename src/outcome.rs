@@ -60,6 +60,12 @@ pub enum Reason {
     TokenTypeMismatch,
     /// `cnf` binds the token to a key, and no proof of possession is verified here.
     TokenBound,
+    /// `cnf` binds the token to another client certificate than that of the connection, if it has any.
+    CertificateMismatch,
+    /// The same, and what `x-forwarded-client-cert` says comes from a proxy that is not believed.
+    CertificateUntrusted,
+    /// The token is bound to nothing, and the provider's have to be.
+    TokenUnbound,
     /// `sub` is not one of the provider's subjects.
     SubjectMismatch,
     /// A scope is missing that the rule asks for.
@@ -163,7 +169,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 54] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -190,6 +196,9 @@ impl Reason {
         Self::TokenTooOld,
         Self::TokenTypeMismatch,
         Self::TokenBound,
+        Self::CertificateMismatch,
+        Self::CertificateUntrusted,
+        Self::TokenUnbound,
         Self::SubjectMismatch,
         Self::ScopeMissing,
         Self::ClaimMismatch,
@@ -247,6 +256,9 @@ impl Reason {
             Self::TokenTooOld => "token_too_old",
             Self::TokenTypeMismatch => "token_type_mismatch",
             Self::TokenBound => "token_bound",
+            Self::CertificateMismatch => "certificate_mismatch",
+            Self::CertificateUntrusted => "certificate_untrusted",
+            Self::TokenUnbound => "token_unbound",
             Self::SubjectMismatch => "subject_mismatch",
             Self::ScopeMissing => "scope_missing",
             Self::ClaimMismatch => "claim_mismatch",

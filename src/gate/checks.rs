@@ -10,8 +10,9 @@
 //! [`ByToken`] has neither the request nor the time at hand.
 
 use super::decision::{Observer, Step};
-use super::policy::{Provider, TokenRequirement};
+use super::policy::{Property, Provider, TokenRequirement};
 use super::reason::Reason;
+use super::request::Request;
 use super::token_cache::KnownToken;
 use crate::time::UnixTime;
 use crate::token::{Claims, VerifiedToken};
@@ -32,15 +33,6 @@ pub(super) struct Met(*const TokenRequirement);
 pub(super) struct ByRequest<'c> {
     pub(super) provider: &'c Provider,
     pub(super) now: UnixTime,
-}
-
-/// Who may use a token (`cnf`, RFC 7800).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Binding {
-    /// Any bearer.
-    Bearer,
-    /// Only the holder of a key, who has to prove possession of it.
-    Holder,
 }
 
 impl<'c> ByToken<'c> {
@@ -86,26 +78,14 @@ impl ByRequest<'_> {
         self.provider.check_times(claims, self.now)
     }
 
-    /// Whether the request may use a token with this binding.
-    ///
-    /// No proof of possession is verified here, and letting a bound token pass as a plain bearer
-    /// token would undo what its issuer meant. So such tokens are refused, unless the operator says
-    /// that something else verifies the proof.
-    pub(super) const fn check_binding(&self, binding: Binding) -> Result<(), Reason> {
-        match binding {
-            Binding::Holder if !self.provider.allow_bound_tokens => Err(Reason::TokenBound),
-            Binding::Bearer | Binding::Holder => Ok(()),
-        }
-    }
-}
-
-impl Binding {
-    /// `null` binds to nothing; an object without a member that is known here may still bind to
-    /// something.
-    pub(super) fn of(claims: &Claims) -> Self {
-        match claims.get("cnf") {
-            Some(binding) if !binding.is_null() => Self::Holder,
-            _ => Self::Bearer,
-        }
+    /// Whether the request may use the token, by what it is bound to.
+    pub(super) fn check_binding(
+        &self,
+        token: &KnownToken,
+        request: &Request,
+        property: Property<'_>,
+    ) -> Result<(), Reason> {
+        let possession = &self.provider.possession;
+        possession.check(token.binding(), token.claims(), request, property)
     }
 }

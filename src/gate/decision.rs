@@ -314,7 +314,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if let Some(by_token) = by_token {
             candidate.keep(by_token.check_claims(&mut self.observer)?);
         }
-        let binding = by_request.check_binding(candidate.binding());
+        let property = |path: &[&str]| self.host.property(path);
+        let binding = by_request.check_binding(&candidate, self.request, &property);
         self.told(Step::Binding, binding)?;
         let (admission, token) = self.check_revocation(index, candidate, now)?;
         if let Some(sign_in) = &requirement.sign_in {

@@ -23,7 +23,8 @@ use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::activity::Place;
-use super::checks::{Binding, Met};
+use super::checks::Met;
+use super::policy::Binding;
 use super::session::Injections;
 use crate::identity_hash::IdentityHash;
 use crate::revocation::{CutOffBy, Fingerprint, Names, Settled};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::decision::{key_of, may_change};
 use super::lack::Lack;
-use super::policy::{IssuedAhead, Provider, TokenRequirement, comparable_audience};
+use super::policy::{IssuedAhead, Possession, Provider, TokenRequirement, comparable_audience};
 use super::reason::Reason;
 use super::token_cache::TokenId;
 use crate::host::{ForeignAnswer, SignatureHost};
@@ -68,7 +68,7 @@ impl TokenCheck {
             require_expiration: true,
             max_lifetime: None,
             max_token_age: None,
-            allow_bound_tokens: true,
+            possession: Possession::ProvedElsewhere,
             issued_ahead: IssuedAhead::Refused,
             cut_off_by: CutOffBy::default(),
             honours_status: false,

@@ -30,6 +30,7 @@ mod oauth;
 mod observability;
 mod pasted;
 mod path;
+mod possession;
 mod providers;
 mod refusals;
 mod remote_keys;

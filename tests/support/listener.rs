@@ -30,6 +30,8 @@ pub(crate) struct Listener {
     last_filters: Vec<Value>,
     first_routes: Vec<Value>,
     takes_upgrades: bool,
+    transport_socket: Option<Value>,
+    forwards_certificates: &'static str,
     /// The cluster that requests go on to; `None` when Envoy answers them itself.
     cluster: Option<&'static str>,
 }
@@ -65,6 +67,8 @@ impl Listener {
             last_filters: Vec::new(),
             first_routes: Vec::new(),
             takes_upgrades: false,
+            transport_socket: None,
+            forwards_certificates: "SANITIZE",
             cluster: Some("upstream"),
         }
     }
@@ -133,6 +137,32 @@ impl Listener {
         self
     }
 
+    /// With TLS, by this certificate and key; clients may show a certificate that this one has signed.
+    pub(crate) fn over_tls(mut self, (certificate, key): &(String, String), clients: &str) -> Self {
+        let context = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+        self.transport_socket = Some(json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": format!("type.googleapis.com/{context}"),
+                "common_tls_context": {
+                    "alpn_protocols": ["h2", "http/1.1"],
+                    "tls_certificates": [{
+                        "certificate_chain": {"filename": certificate},
+                        "private_key": {"filename": key},
+                    }],
+                    "validation_context": {"trusted_ca": {"filename": clients}},
+                },
+            },
+        }));
+        self
+    }
+
+    /// With this done to `x-forwarded-client-cert`; by default it is removed.
+    pub(crate) const fn forwarding_certificates(mut self, how: &'static str) -> Self {
+        self.forwards_certificates = how;
+        self
+    }
+
     /// With another limit than Envoy's 60 KiB for all headers of a request together.
     pub(crate) const fn with_max_request_headers_kb(mut self, limit: u32) -> Self {
         self.max_request_headers_kb = Some(limit);
@@ -189,7 +219,7 @@ impl Listener {
             ],
         });
         let mappers = self.tells_reasons.then_some(reason);
-        json!({
+        let mut listener = json!({
             "name": self.name,
             "address": loopback(0),
             "filter_chains": [{"filters": [{
@@ -199,6 +229,7 @@ impl Listener {
                               .http_connection_manager.v3.HttpConnectionManager",
                     "stat_prefix": self.name,
                     "normalize_path": false,
+                    "forward_client_cert_details": self.forwards_certificates,
                     "access_log": self.access_log_format.map(access_log).as_slice(),
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "local_reply_config": {"mappers": mappers.as_slice()},
@@ -211,7 +242,11 @@ impl Listener {
                     "route_config": {"virtual_hosts": [everything]},
                 },
             }]}],
-        })
+        });
+        if let Some(transport_socket) = &self.transport_socket {
+            listener["filter_chains"][0]["transport_socket"] = transport_socket.clone();
+        }
+        listener
     }
 }
 

@@ -33,7 +33,7 @@ mod upstream;
 
 pub(crate) use authority::{Authority, program};
 pub(crate) use bootstrap::{Bootstrap, RETRY_ON, as_yaml};
-pub(crate) use certificate::make_certificate;
+pub(crate) use certificate::{Issuer, make_certificate};
 pub(crate) use configuration::configuration;
 pub(crate) use envoy::{Envoy, module};
 pub(crate) use http::{Client, Forwarded, Request, Response};

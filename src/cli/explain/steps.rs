@@ -225,7 +225,7 @@ const fn name(step: Step) -> &'static str {
         Step::Times => "its times are right",
         Step::Audience => "it is meant for this audience",
         Step::Subject => "its subject is let in",
-        Step::Binding => "it needs no proof of possession",
+        Step::Binding => "it needs no proof of possession, or there is one",
         Step::Scopes => "it has the scopes",
         Step::Claims => "it has the claims",
         Step::Strength => "its user has signed in strongly enough",

@@ -6,7 +6,7 @@ use super::headers::header_name;
 use super::{claims, keys, matchers};
 use crate::configuration::{Fields, Node, Read};
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
-use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
+use crate::gate::policy::{Forwarders, IssuedAhead, Possession, Provider, comparable_audience};
 use crate::revocation::CutOffBy;
 use crate::token::{
     Algorithm, DEFAULT_MAX_CANDIDATES, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
@@ -46,7 +46,7 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let require_expiration = fields.nullable_flag("require_expiration", true);
         let max_lifetime = fields.optional_duration("max_lifetime");
         let max_token_age = fields.optional_duration("max_token_age");
-        let allow_bound_tokens = fields.nullable_flag("allow_bound_tokens", false);
+        let possession = possession(fields);
         let cut_off_by = cut_off_by(fields);
         let honours_status = fields.strict_word("status_list", &STATUS_LIST, false);
         ignored(fields);
@@ -68,7 +68,7 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
             require_expiration,
             max_lifetime,
             max_token_age,
-            allow_bound_tokens,
+            possession: possession?,
             issued_ahead: match max_token_age {
                 Some(_) => IssuedAhead::Refused,
                 None => IssuedAhead::Accepted,
@@ -78,6 +78,57 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         })
     })
 }
+
+/// `proof_of_possession`, or `allow_bound_tokens`, beside which nothing is verified.
+fn possession(fields: &mut Fields<'_>) -> Read<Possession> {
+    let allows = fields.nullable_flag("allow_bound_tokens", false);
+    let Some(node) = fields.optional("proof_of_possession") else {
+        return Ok(if allows {
+            Possession::ProvedElsewhere
+        } else {
+            Possession::Unproved
+        });
+    };
+    let verified = node.object(|fields| {
+        let certificate = fields.required("mtls");
+        let forwarders = certificate.and_then(forwarders);
+        let is_required = fields.strict_word("required", &REQUIRED, false);
+        forwarders.map(|forwarders| Possession::Certificate {
+            is_required,
+            forwarders,
+        })
+    });
+    if allows {
+        return Err(node.fault(
+            "verifies what `allow_bound_tokens` lets through unverified; hint: one of the two",
+        ));
+    }
+    verified
+}
+
+/// Proxies that are believed when they say which certificate their client has shown; none without `xfcc`.
+fn forwarders(node: Node<'_>) -> Read<Forwarders> {
+    node.object(|fields| {
+        let Some(node) = fields.optional("xfcc") else {
+            return Ok(Forwarders::default());
+        };
+        node.object(|fields| {
+            fields.required("trusted")?.object(|fields| {
+                let forwarders = Forwarders {
+                    uri_sans: fields.texts("uri_sans"),
+                    dns_sans: fields.texts("dns_sans"),
+                };
+                if forwarders == Forwarders::default() {
+                    return Err(fields.node().fault("expected `uri_sans` or `dns_sans`"));
+                }
+                Ok(forwarders)
+            })
+        })
+    })
+}
+
+/// Which tokens have to be bound to a key.
+const REQUIRED: [(&str, bool); 2] = [("when_bound", false), ("always", true)];
 
 /// Whether the status lists that tokens refer to count.
 const STATUS_LIST: [(&str, bool); 2] = [("ignore", false), ("honour", true)];

@@ -29,7 +29,7 @@ pub enum Step {
     Scopes,
     /// The claims that the rule asks for.
     Claims,
-    /// `cnf`.
+    /// Nothing has to be proved of `cnf`, or it was proved.
     Binding,
     /// It was not revoked.
     Revocation,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::headers::{ClaimHeader, PayloadHeader};
+use super::possession::Possession;
 use crate::gate::extraction::Location;
 use crate::gate::reason::Reason;
 use crate::gate::text::TextMatcher;
@@ -13,10 +14,6 @@ use crate::token::Claims;
 
 /// An issuer of tokens as it is configured.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of the configuration by itself"
-)]
 pub(in crate::gate) struct Provider {
     pub(in crate::gate) name: String,
     pub(in crate::gate) issuer: Option<String>,
@@ -39,7 +36,7 @@ pub(in crate::gate) struct Provider {
     pub(in crate::gate) max_lifetime: Option<Duration>,
     /// Maximum token age.
     pub(in crate::gate) max_token_age: Option<Duration>,
-    pub(in crate::gate) allow_bound_tokens: bool,
+    pub(in crate::gate) possession: Possession,
     pub(in crate::gate) issued_ahead: IssuedAhead,
     pub(in crate::gate) cut_off_by: CutOffBy,
     /// Whether the status lists that tokens refer to count.

@@ -86,6 +86,8 @@ impl Reason {
             Self::TokenTooOld => (401, "token_too_old", InvalidToken, Refresh, "the token was issued too long ago"),
             Self::TokenTypeMismatch => (401, "token_type_mismatch", InvalidToken, SignIn, "the token is for another purpose"),
             Self::TokenBound => (401, "token_bound", InvalidToken, SignIn, "the token needs a proof of possession"),
+            Self::CertificateMismatch | Self::CertificateUntrusted => (401, "certificate_mismatch", InvalidToken, SignIn, "the token is bound to a client certificate that is not the one of this connection"),
+            Self::TokenUnbound => (401, "token_unbound", InvalidToken, SignIn, "the token is not bound to a key, as tokens have to be here"),
             Self::SubjectMismatch => (403, "subject_mismatch", InvalidToken, None, "the subject of the token is not permitted here"),
             Self::ScopeMissing => (403, "insufficient_scope", InsufficientScope, None, "the token lacks a scope that is needed here"),
             Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),

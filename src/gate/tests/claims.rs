@@ -194,6 +194,161 @@ fn a_bound_token_is_not_a_bearer_token() {
     assert_eq!(refused(&gate, &bound), None);
 }
 
+/// SHA-256 of a certificate, as Envoy writes it and as a token does.
+const DIGEST: &str = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
+const THUMBPRINT: &str = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0";
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alone() {
+    let outcome = |proof: Value, binding: Value, digest: Option<&str>| {
+        let gate = gate_of_provider("proof_of_possession", proof);
+        let mut host = request(&token(&es256(), &claims_with("cnf", binding)));
+        if let Some(digest) = digest {
+            host = host.with_property("connection.sha256_peer_certificate_digest", digest);
+        }
+        refusal(&gate, &host)
+    };
+    let bound = || json!({"x5t#S256": THUMBPRINT});
+    let optional = || json!({"mtls": {}});
+    assert_eq!(outcome(optional(), bound(), Some(DIGEST)), None);
+    for digest in [
+        None,
+        Some(""),
+        Some(&DIGEST[1..]),
+        Some(&*DIGEST.replace('6', "7")),
+    ] {
+        let mismatch = Some(Reason::CertificateMismatch);
+        assert_eq!(outcome(optional(), bound(), digest), mismatch, "{digest:?}");
+    }
+    for binding in [json!(THUMBPRINT.to_lowercase()), json!(7), json!(null)] {
+        let binding = json!({"x5t#S256": binding});
+        assert_eq!(
+            outcome(optional(), binding.clone(), Some(DIGEST)),
+            Some(Reason::CertificateMismatch),
+            "{binding}"
+        );
+    }
+    // Their issuer wanted more to be proved.
+    for binding in [
+        json!({"x5t#S256": THUMBPRINT, "jkt": "x"}),
+        json!({"jkt": "x"}),
+        json!({}),
+        json!("x"),
+    ] {
+        assert_eq!(
+            outcome(optional(), binding.clone(), Some(DIGEST)),
+            Some(Reason::TokenBound),
+            "{binding}"
+        );
+    }
+    let always = || json!({"mtls": {}, "required": "always"});
+    assert_eq!(outcome(always(), bound(), Some(DIGEST)), None);
+    assert_eq!(outcome(optional(), Value::Null, None), None);
+    let unbound = Some(Reason::TokenUnbound);
+    assert_eq!(outcome(always(), Value::Null, Some(DIGEST)), unbound);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_a_trusted_proxy_is_believed_when_it_names_its_clients_certificate() {
+    const OWN: &str = "00";
+    let trusted = json!({"uri_sans": ["spiffe://lb"], "dns_sans": ["lb"]});
+    let trusting = json!({"mtls": {"xfcc": {"trusted": trusted}}});
+    let gate = gate_of_provider("proof_of_possession", trusting);
+    let trusting_none = gate_of_provider("proof_of_possession", json!({"mtls": {}}));
+    let bound = token(
+        &es256(),
+        &claims_with("cnf", json!({"x5t#S256": THUMBPRINT})),
+    );
+    let outcome = |gate: &Gate, san: (&str, &str), forwarded: &str| {
+        let own = OWN.repeat(32);
+        let host = request(&bound)
+            .with_property("connection.sha256_peer_certificate_digest", own)
+            .with_property(&format!("connection.{}_san_peer_certificate", san.0), san.1)
+            .with_header("x-forwarded-client-cert", forwarded);
+        refusal(gate, &host)
+    };
+    let right = format!("By=x;Hash={DIGEST}");
+    let balancer = ("uri", "spiffe://lb");
+    assert_eq!(outcome(&gate, balancer, &right), None);
+    assert_eq!(outcome(&gate, ("dns", "lb"), &right), None);
+    let untrusted = Some(Reason::CertificateUntrusted);
+    for san in [
+        ("uri", "spiffe://lb2"),
+        ("uri", "lb"),
+        ("dns", "spiffe://lb"),
+        ("dns", ""),
+    ] {
+        assert_eq!(outcome(&gate, san, &right), untrusted, "{san:?}");
+    }
+    assert_eq!(outcome(&trusting_none, balancer, &right), untrusted);
+    let mismatch = Some(Reason::CertificateMismatch);
+    let forged = format!("Hash={DIGEST},Hash={}", "11".repeat(32));
+    assert_eq!(outcome(&gate, balancer, &forged), mismatch);
+    let appended = format!("Hash={DIGEST},Hash={}", OWN.repeat(32));
+    assert_eq!(outcome(&gate, balancer, &appended), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_certificate_of_a_known_token_is_looked_at_again() {
+    let gate = gate_of_provider("proof_of_possession", json!({"mtls": {}}));
+    let bound = token(
+        &es256(),
+        &claims_with("cnf", json!({"x5t#S256": THUMBPRINT})),
+    );
+    let own = || request(&bound).with_property("connection.sha256_peer_certificate_digest", DIGEST);
+    assert_eq!(refusal(&gate, &own()), None);
+    let stolen = request(&bound);
+    assert_eq!(refusal(&gate, &stolen), Some(Reason::CertificateMismatch));
+    assert_eq!(refusal(&gate, &own()), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_nothing_could_prove_is_a_fault() {
+    let trusted = |trusted: Value| json!({"mtls": {"xfcc": {"trusted": trusted}}});
+    for (proof, expected) in [
+        (json!(true), ": "),
+        (json!(null), ": "),
+        (json!({}), ": `mtls`"),
+        (json!({"required": "always"}), ": `mtls`"),
+        (json!({"mtls": true}), ".mtls: "),
+        (json!({"mtls": null}), ".mtls: "),
+        (json!({"mtls": {}, "required": "never"}), ".required: "),
+        (json!({"mtls": {}, "dpop": {}}), ".dpop: "),
+        (json!({"mtls": {"xfcc": {}}}), ".mtls.xfcc: `trusted`"),
+        (trusted(json!(true)), ".mtls.xfcc.trusted: "),
+        (trusted(json!({})), ".mtls.xfcc.trusted: "),
+        (trusted(json!({"dns_sans": []})), ".mtls.xfcc.trusted: "),
+        (
+            trusted(json!({"dns_sans": [""]})),
+            ".mtls.xfcc.trusted.dns_sans[0]: ",
+        ),
+    ] {
+        let path = format!("providers.idp.proof_of_possession{expected}");
+        let told = faults_of(|provider| provider["proof_of_possession"] = proof.clone());
+        assert!(told.contains(&path), "{proof}: {told}");
+    }
+    let told = faults_of(|provider| {
+        provider["proof_of_possession"] = json!({"mtls": {}});
+        provider["allow_bound_tokens"] = json!(true);
+    });
+    assert!(told.contains("one of the two"), "{told}");
+}
+
+fn faults_of(change: impl FnOnce(&mut Value)) -> String {
+    let mut configuration = json!({
+        "providers": {"idp": {
+            "issuer": "https://issuer.example",
+            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    change(&mut configuration["providers"]["idp"]);
+    let read = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    let faults = read.err().unwrap_or_default();
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    faults.join("\n")
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn shared_secrets_work_only_where_they_are_allowed() {
     let (jwk, token) = symmetric(crate::token::Algorithm::Hs256, &claims());

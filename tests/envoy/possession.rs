@@ -1,0 +1,205 @@
+//! Tokens that are bound to a client's certificate, over real mutual TLS.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Bootstrap, Envoy, Issuer, Listener, Plugin, Token, configuration, make_certificate,
+};
+
+/// The page that says how to find a certificate's thumbprint.
+const PAGE: &str = include_str!("../../envoy/applications.md");
+
+/// A client's certificate and key.
+type Pair = (String, String);
+
+struct Scene {
+    envoy: Envoy,
+    /// The server's certificate.
+    trusted: String,
+    phone: Pair,
+    thief: Pair,
+    /// Of the phone's certificate.
+    thumbprint: String,
+    _directory: tempfile::TempDir,
+    issuer: Issuer,
+    server: Pair,
+}
+
+impl Scene {
+    fn new(proof: &Value) -> Self {
+        Self::with(proof, "SANITIZE")
+    }
+
+    /// The same, with this done to `x-forwarded-client-cert`.
+    fn with(proof: &Value, forwarding: &'static str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = make_certificate(directory.path());
+        let issuer = Issuer::make("clients");
+        let (phone, thief) = (issuer.issue("DNS:phone"), issuer.issue("DNS:thief"));
+        let mut configuration = configuration();
+        configuration["providers"]["demo"]["proof_of_possession"] = proof.clone();
+        let listener = Listener::portcullis(Plugin::new(&configuration));
+        let listener = listener
+            .over_tls(&server, &issuer.certificate())
+            .forwarding_certificates(forwarding);
+        Self {
+            server: server.clone(),
+            envoy: Envoy::start(&Bootstrap::new([listener])),
+            trusted: server.0,
+            thumbprint: thumbprint(directory.path(), &phone.0),
+            phone,
+            thief,
+            _directory: directory,
+            issuer,
+        }
+    }
+
+    fn bound(&self) -> Token {
+        Token::signed_by("es256").claim("cnf", json!({"x5t#S256": self.thumbprint}))
+    }
+
+    /// Status and code of the answer to a client with this certificate, by HTTP/1.1 and by HTTP/2.
+    #[track_caller]
+    fn ask(&self, token: &Token, certificate: Option<&Pair>) -> (u16, String) {
+        self.ask_at(self.envoy.address_of("portcullis"), token, certificate)
+    }
+
+    /// The same, of another Envoy.
+    #[track_caller]
+    fn ask_at(
+        &self,
+        address: SocketAddr,
+        token: &Token,
+        certificate: Option<&Pair>,
+    ) -> (u16, String) {
+        let [first, second] = ["--http1.1", "--http2"].map(|version| {
+            let mut command = Command::new("curl");
+            command.args(["-sS", version, "--noproxy", "*", "--cacert", &self.trusted]);
+            if let Some((certificate, key)) = certificate {
+                command.args(["--cert", certificate, "--key", key]);
+            }
+            let output = command
+                .args(["-w", "\n%{http_code}", "-H"])
+                .arg(format!("Authorization: Bearer {token}"))
+                .arg(format!("https://{address}/api"))
+                .output()
+                .expect("curl");
+            let shown = String::from_utf8(output.stdout).unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            let (body, status) = shown.rsplit_once('\n').expect(&told);
+            let body: Value = serde_json::from_str(body).unwrap();
+            let code = body["code"].as_str().unwrap_or_default();
+            (status.parse().unwrap(), code.to_owned())
+        });
+        assert_eq!(first, second);
+        first
+    }
+}
+
+/// An Envoy in front that ends the mutual TLS of clients, and shows this certificate itself.
+fn balancer(scene: &Scene, own: &Pair) -> Envoy {
+    let listener = Listener::open("balancer")
+        .over_tls(&scene.server, &scene.issuer.certificate())
+        .forwarding_certificates("SANITIZE_SET")
+        .leading_to(Some("gate"));
+    let context = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+    let shown = json!({
+        "certificate_chain": {"filename": own.0},
+        "private_key": {"filename": own.1},
+    });
+    let tls = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": format!("type.googleapis.com/{context}"),
+            "common_tls_context": {
+                "tls_certificates": [shown],
+                "validation_context": {"trusted_ca": {"filename": scene.trusted}},
+            },
+        },
+    });
+    let gate = scene.envoy.address_of("portcullis");
+    let bootstrap = Bootstrap::new([listener]).with_cluster("gate", gate);
+    Envoy::start(&bootstrap.with_cluster_member("gate", "transport_socket", tls))
+}
+
+#[test]
+fn a_proxy_in_front_is_believed_only_if_it_is_trusted_and_clients_are_never() {
+    for forwarding in ["FORWARD_ONLY", "APPEND_FORWARD"] {
+        let trusted = json!({"dns_sans": ["balancer"]});
+        let scene = Scene::with(&json!({"mtls": {"xfcc": {"trusted": trusted}}}), forwarding);
+        let token = scene.bound();
+        let own = scene.issuer.issue("DNS:balancer");
+        let front = balancer(&scene, &own);
+        let front = front.address_of("balancer");
+        let ask = |certificate| scene.ask_at(front, &token, certificate);
+        assert_eq!(
+            ask(Some(&scene.phone)),
+            (200, String::new()),
+            "{forwarding}"
+        );
+        let mismatch = refused("certificate_mismatch");
+        assert_eq!(ask(Some(&scene.thief)), mismatch, "{forwarding}");
+        assert_eq!(ask(None), mismatch, "{forwarding}");
+        let other = balancer(&scene, &scene.thief);
+        let other = other.address_of("balancer");
+        let asked = scene.ask_at(other, &token, Some(&scene.phone));
+        assert_eq!(asked, mismatch, "{forwarding}");
+        let counted = "wasmcustom.portcullis.requests.refused.certificate_untrusted.demo";
+        assert_eq!(scene.envoy.stat(counted), Some(2), "{forwarding}");
+        // Its own certificate is still good for who comes without one in between.
+        assert_eq!(scene.ask(&token, Some(&scene.phone)), (200, String::new()));
+    }
+}
+
+/// What the page's command prints for this certificate.
+fn thumbprint(directory: &Path, certificate: &str) -> String {
+    let command = PAGE.lines().find(|line| line.starts_with("openssl x509 "));
+    fs::copy(certificate, directory.join("client.pem")).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", command.expect("the command")])
+        .current_dir(directory)
+        .output()
+        .expect("sh");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = shown.trim().to_owned();
+    assert_eq!(shown.len(), 43, "{shown}");
+    shown
+}
+
+fn refused(code: &str) -> (u16, String) {
+    (401, code.to_owned())
+}
+
+#[test]
+fn a_stolen_copy_of_a_token_is_of_no_use_over_another_connection() {
+    let scene = Scene::new(&json!({"mtls": {}}));
+    let token = scene.bound();
+    let accepted = (200, String::new());
+    let mismatch = refused("certificate_mismatch");
+    assert_eq!(scene.ask(&token, Some(&scene.phone)), accepted);
+    assert_eq!(scene.ask(&token, Some(&scene.thief)), mismatch);
+    assert_eq!(scene.ask(&token, None), mismatch);
+    assert_eq!(scene.ask(&token, Some(&scene.phone)), accepted);
+    // One that is bound to nothing is good with or without a certificate.
+    let bearer = Token::signed_by("es256");
+    assert_eq!(scene.ask(&bearer, Some(&scene.thief)), accepted);
+    assert_eq!(scene.ask(&bearer, None), accepted);
+    let by_dpop = Token::signed_by("es256").claim("cnf", json!({"jkt": scene.thumbprint}));
+    let asked = scene.ask(&by_dpop, Some(&scene.phone));
+    assert_eq!(asked, refused("token_bound"));
+}
+
+#[test]
+fn where_tokens_have_to_be_bound_a_bearer_token_is_refused() {
+    let scene = Scene::new(&json!({"mtls": {}, "required": "always"}));
+    let accepted = (200, String::new());
+    assert_eq!(scene.ask(&scene.bound(), Some(&scene.phone)), accepted);
+    let bearer = Token::signed_by("es256");
+    let asked = scene.ask(&bearer, Some(&scene.phone));
+    assert_eq!(asked, refused("token_unbound"));
+}
