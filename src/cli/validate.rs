@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::authority_file::Inspection;
-use super::configuration_file::{self, ClusterFinding, Document, Found};
+use super::configuration_file::{self, ClusterFinding, Document, Found, Surroundings};
 use super::{CommandError, authority_file, convert};
 use crate::authority::{Configuration, SignalsConfiguration};
 use crate::configuration::Fault;
@@ -175,6 +175,9 @@ impl Report {
             let warning = finding("requirement_by_route_name", &message);
             self.warnings.push(warning);
         }
+        let certificates = unseen_certificates(&inspection.configuration, surroundings);
+        let certificates = certificates.map(|(path, message)| finding(&path, message));
+        self.warnings.extend(certificates);
         for (path, cluster) in inspection.clusters() {
             let message = match surroundings.cluster(cluster) {
                 None => continue,
@@ -204,6 +207,27 @@ impl Report {
             self.warnings.push(finding(&path, &message));
         }
     }
+}
+
+/// Providers whose tokens are bound to certificates that the filter never sees, with what is wrong.
+fn unseen_certificates<'c>(
+    configuration: &'c Value,
+    surroundings: &'c Surroundings,
+) -> impl Iterator<Item = (String, &'static str)> + use<'c> {
+    let providers = configuration.get("providers").and_then(Value::as_object);
+    providers.into_iter().flatten().filter_map(|(name, provider)| {
+        let mtls = provider.get("proof_of_possession")?.get("mtls")?;
+        let path = joined(&joined("providers", name), "proof_of_possession.mtls");
+        if surroundings.asks_for_no_certificate() {
+            let message = "the listener asks no client for a certificate, so every token that is bound to one \
+                           is refused; hint: `validation_context` in its `transport_socket`";
+            return Some((path, message));
+        }
+        let is_removed = mtls.get("xfcc").is_some() && surroundings.removes_forwarded_certificates();
+        let message = "the connection manager removes `x-forwarded-client-cert` from every request; hint: \
+                       `forward_client_cert_details: APPEND_FORWARD`";
+        is_removed.then(|| (joined(&path, "xfcc"), message))
+    })
 }
 
 /// Faults of documents that stand in one file, or in one of a `ConfigMap`, with others. Several belong

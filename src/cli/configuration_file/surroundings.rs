@@ -17,6 +17,8 @@ pub struct Surroundings {
     clusters: Clusters,
     /// The names of all routes; `None` where others may be added while Envoy runs.
     routes: Option<Vec<String>>,
+    /// What happens to clients' certificates; `None` where the file does not tell.
+    certificates: Option<Certificates>,
     /// What opens the API, whatever the configuration says: path in the file and message.
     pub openings: Vec<(String, &'static str)>,
 }
@@ -40,6 +42,15 @@ enum Clusters {
     Dynamic(Vec<Value>),
     /// These and no others.
     Static(Vec<Value>),
+}
+
+/// What becomes of clients' certificates on the way to the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Certificates {
+    /// Whether the listener asks for them.
+    are_asked_for: bool,
+    /// Whether what proxies in front say of theirs gets to the filter.
+    are_forwarded: bool,
 }
 
 /// A finding about a cluster that a configuration names.
@@ -71,6 +82,9 @@ impl Surroundings {
             variables: variables(kind, holder),
             clusters: Clusters::of(document),
             routes: routes(document),
+            certificates: (kind == HolderKind::Envoy)
+                .then(|| Certificates::of(ancestors))
+                .flatten(),
             openings,
         }
     }
@@ -80,6 +94,20 @@ impl Surroundings {
     pub fn lacks_route(&self, name: &str) -> bool {
         let mut routes = self.routes.iter();
         routes.any(|routes| !routes.iter().any(|known| known == name))
+    }
+
+    /// Whether the listener certainly asks no client for a certificate.
+    #[must_use]
+    pub fn asks_for_no_certificate(&self) -> bool {
+        let certificates = self.certificates;
+        certificates.is_some_and(|certificates| !certificates.are_asked_for)
+    }
+
+    /// Whether `x-forwarded-client-cert` certainly is removed before the filter sees it.
+    #[must_use]
+    pub fn removes_forwarded_certificates(&self) -> bool {
+        let certificates = self.certificates;
+        certificates.is_some_and(|certificates| !certificates.are_forwarded)
     }
 
     /// A variable of the virtual machine; `host` looks one up in Envoy's environment.
@@ -108,6 +136,47 @@ impl Surroundings {
             None if is_whole => Some(ClusterFinding::Missing),
             None => Some(ClusterFinding::Unknown),
         }
+    }
+}
+
+impl Certificates {
+    /// By the connection manager that the filter is in, and the filter chain that this one is in.
+    fn of(ancestors: &[(String, &Value)]) -> Option<Self> {
+        const ASKING: [&str; 3] = [
+            "validationcontext",
+            "validationcontextsdssecretconfig",
+            "combinedvalidationcontext",
+        ];
+        let holder_of = |key| {
+            let mut around = ancestors.iter().rev();
+            around.find(|(_, one)| member(one, key).is_some())
+        };
+        let (_, manager) = holder_of("http_filters")?;
+        let (_, chain) = holder_of("filters")?;
+        let socket = member(chain, "transport_socket").unwrap_or(&Value::Null);
+        let what = member(manager, "forward_client_cert_details").unwrap_or(&Value::Null);
+        let text = what.as_str().unwrap_or_default();
+        let is = |name: &str, number: u8| {
+            text.eq_ignore_ascii_case(name) || *what == number || text == number.to_string()
+        };
+        Some(Self {
+            are_asked_for: ASKING.iter().any(|key| has_inside(socket, key)),
+            are_forwarded: is("FORWARD_ONLY", 1)
+                || is("APPEND_FORWARD", 2)
+                || is("ALWAYS_FORWARD_ONLY", 4),
+        })
+    }
+}
+
+/// Whether there is a member of this name, which is plain, however deep inside.
+fn has_inside(value: &Value, key: &str) -> bool {
+    match value {
+        Value::Object(members) => {
+            let mut members = members.iter();
+            members.any(|(name, inner)| plain(name) == key || has_inside(inner, key))
+        }
+        Value::Array(elements) => elements.iter().any(|inner| has_inside(inner, key)),
+        _ => false,
     }
 }
 

@@ -354,3 +354,60 @@ fn one_element_may_stand_in_place_of_a_list() {
     assert_eq!(surroundings.variable("HOST", host), Variable::Unknown);
     assert!(!surroundings.lacks_route("api") && surroundings.lacks_route("other"));
 }
+
+#[test]
+fn what_becomes_of_clients_certificates_is_told_where_the_file_says_so() {
+    let plugin = json!({"configuration": {
+        "@type": "a/google.protobuf.Struct", "value": {"providers": {}},
+    }});
+    let filter = json!({"name": "gate", "typed_config": {"config": plugin}});
+    let unseen = |socket: Value, details: Value| {
+        let manager = json!({"http_filters": [filter], "forward_client_cert_details": details});
+        let chain = json!({
+            "filters": [{"name": "manager", "typed_config": manager}], "transport_socket": socket,
+        });
+        let document = json!({"static_resources": {"listeners": [{"filter_chains": [chain]}]}});
+        let surroundings = one(&document.to_string()).surroundings;
+        (
+            surroundings.asks_for_no_certificate(),
+            surroundings.removes_forwarded_certificates(),
+        )
+    };
+    let asking = |key: &str| {
+        let context = json!({key: {"trusted_ca": {"filename": "ca.pem"}}});
+        json!({"name": "tls", "typed_config": {"common_tls_context": context}})
+    };
+    for (socket, expected) in [
+        (json!(null), true),
+        (
+            json!({"name": "tls", "typed_config": {"common_tls_context": {}}}),
+            true,
+        ),
+        (asking("validation_context"), false),
+        (asking("validationContext"), false),
+        (asking("combined_validation_context"), false),
+        (asking("validation_context_sds_secret_config"), false),
+    ] {
+        assert_eq!(unseen(socket.clone(), json!(2)).0, expected, "{socket}");
+    }
+    for (details, expected) in [
+        (json!(null), true),
+        (json!("SANITIZE"), true),
+        (json!("SANITIZE_SET"), true),
+        (json!(3), true),
+        (json!("APPEND_FORWARD"), false),
+        (json!("forward_only"), false),
+        (json!(4), false),
+        (json!("1"), false),
+    ] {
+        assert_eq!(
+            unseen(json!(null), details.clone()).1,
+            expected,
+            "{details}"
+        );
+    }
+    // Which listener a filter of Istio is in is not in its file.
+    let surroundings = one("spec: {pluginConfig: {providers: {}}}").surroundings;
+    assert!(!surroundings.asks_for_no_certificate());
+    assert!(!surroundings.removes_forwarded_certificates());
+}
