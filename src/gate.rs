@@ -188,6 +188,7 @@ impl Gate {
                     reason,
                     provider: Some(call.provider),
                     requirement: None,
+                    signed_in_by: None,
                 };
                 self.refuse(host, &request, refusal);
             }

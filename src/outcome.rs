@@ -58,11 +58,11 @@ pub enum Reason {
     TokenTooOld,
     /// `typ` says that the token is for something else.
     TokenTypeMismatch,
-    /// `cnf` binds the token to a key, and no proof of possession is verified here.
+    /// `cnf` binds the token to a key, of which no proof is verified here.
     TokenBound,
     /// `cnf` binds the token to another client certificate than that of the connection, if it has any.
     CertificateMismatch,
-    /// The same, and what `x-forwarded-client-cert` says comes from a proxy that is not believed.
+    /// The same, and `x-forwarded-client-cert` names the right one, from a client that is not believed.
     CertificateUntrusted,
     /// The token is bound to nothing, and the provider's have to be.
     TokenUnbound,

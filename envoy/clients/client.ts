@@ -18,9 +18,6 @@ interface Refusal {
   code: string;
   action: "refresh" | "sign_in" | "step_up" | "wait" | "none";
   retry_after?: number;
-  /** With `step_up`: what to ask the identity provider for. */
-  acr_values?: string;
-  max_age?: number;
 }
 
 /** The session has ended: the user has to sign in. */

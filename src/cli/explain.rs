@@ -8,12 +8,15 @@ mod steps;
 
 use std::fs;
 use std::io::{self, Read as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
 use std::time::SystemTime;
 
 use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest as _, Sha256};
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
@@ -59,6 +62,9 @@ pub struct Arguments {
     /// Name of the route that Envoy would choose
     #[arg(long, value_name = "NAME")]
     pub route_name: Option<String>,
+    /// The certificate, PEM, that the client shows for the connection
+    #[arg(long, value_name = "FILE")]
+    pub client_certificate: Option<PathBuf>,
     /// The JWK Set of a provider whose keys are fetched, or stand in a variable; may be repeated
     #[arg(long = "jwks", value_name = "PROVIDER=FILE")]
     pub key_sets: Vec<KeySetFile>,
@@ -122,13 +128,19 @@ pub struct ArgumentError(&'static str);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
-    /// The token or a key set could not be read.
+    /// The token, a key set or the certificate could not be read.
     #[error("could not read {path}")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{path}: expected a certificate, PEM")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
     },
     /// A file holds no usable keys.
     #[error("{path}: expected a JWK Set")]
@@ -205,6 +217,10 @@ pub fn run(
     if let Some(name) = &arguments.route_name {
         host.add_property("xds.route_name", name);
     }
+    if let Some(file) = &arguments.client_certificate {
+        let digest = digest_of(file)?;
+        host.add_property("connection.sha256_peer_certificate_digest", &digest);
+    }
     if has_revocation {
         let note = "whether a token was revoked is not checked here; `portcullis check` asks \
                     the authority";
@@ -266,6 +282,20 @@ fn put_keys(gate: &Gate, files: &[KeySetFile], errors: &mut dyn Write) -> Result
         gate.keys().set(index, Some(Rc::new(keys)));
     }
     Ok(())
+}
+
+/// SHA-256 of the first certificate in a file, in hexadecimal.
+fn digest_of(file: &Path) -> Result<String, ExplainError> {
+    let text = fs::read(file).map_err(|source| ExplainError::Read {
+        path: file.to_owned(),
+        source,
+    })?;
+    let certificate = CertificateDer::from_pem_slice(&text);
+    let certificate = certificate.map_err(|_| ExplainError::Certificate {
+        path: file.to_owned(),
+    })?;
+    let digest: Vec<u8> = Sha256::digest(&certificate).to_vec();
+    Ok(format!("{:x}", axum::body::Bytes::from(digest)))
 }
 
 fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {

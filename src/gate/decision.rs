@@ -154,11 +154,18 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             Requirement::Any(alternatives) => self.any(alternatives),
             Requirement::All(requirements) => {
                 let mut admission = Admission::NoRequirement;
+                let mut too_weak = None;
                 for requirement in requirements {
-                    let next = self.meet(requirement)?;
-                    admission = together(admission, next);
+                    match self.meet(requirement) {
+                        Ok(next) => admission = together(admission, next),
+                        // Of no use where something else is lacking that no sign-in mends.
+                        Err(setback) if setback.is_about_sign_in() => {
+                            too_weak = too_weak.or(Some(setback));
+                        }
+                        Err(setback) => return Err(setback),
+                    }
                 }
-                Ok(admission)
+                too_weak.map_or(Ok(admission), Err)
             }
             Requirement::AllowMissing(providers) => match self.token_of(providers) {
                 Err(Reason::TokenMissing) => Ok(Admission::NoToken),
@@ -320,8 +327,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let (admission, token) = self.check_revocation(index, candidate, now)?;
         if let Some(sign_in) = &requirement.sign_in {
             // Last, since a new sign-in helps nothing of the rest.
-            let now = UnixTime::from_milliseconds(now);
-            self.check_sign_in(sign_in, token.claims(), now, provider.clock_skew)?;
+            let (now, skew) = (UnixTime::from_milliseconds(now), provider.clock_skew);
+            let checked = self.check_sign_in(sign_in, token.claims(), now, skew);
+            checked.map_err(|reason| {
+                let latest = token.claims().auth_time().map(|time| time.later_by(skew));
+                Setback::of_sign_in(reason, latest)
+            })?;
         }
         Ok(Pass {
             provider,

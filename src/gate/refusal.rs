@@ -146,7 +146,7 @@ impl RefusalSettings {
                     // Where there is nothing that the page could ask for, it would send the browser back as it is.
                     let sign_in = refusal.sign_in();
                     let sign_in = sign_in.filter(|sign_in| sign_in.parameters().next().is_some());
-                    let next = |sign_in| Round::next(request, refusal.reason, sign_in, now());
+                    let next = |_| Round::next(request, refusal, now());
                     if let Some(round) = sign_in.and_then(next) {
                         return ResponseForm::Redirect(Some(round));
                     }
@@ -284,7 +284,7 @@ impl Login {
         let mut address = format!("{}{separator}", self.url);
         let more = self.when_revoked.as_deref();
         let more = more.filter(|_| refusal.reason.is_revocation());
-        // Also for a user without a good token, who would have to sign in twice otherwise.
+        // Also for a user without a good token, who often would have to sign in twice otherwise.
         let asked = refusal.sign_in().into_iter().flat_map(SignIn::parameters);
         for (name, value) in asked.filter(|(name, _)| !more.is_some_and(|more| says(more, name))) {
             address.extend([name, "="]);

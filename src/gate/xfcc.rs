@@ -1,74 +1,69 @@
-//! `x-forwarded-client-cert`, in which a proxy says which certificate its client has shown it.
+//! `x-forwarded-client-cert`, in which a proxy says which certificate its client has shown it (Envoy's HTTP
+//! connection manager, "x-forwarded-client-cert").
 //!
-//! Each proxy adds an element, behind those that came with the request: elements with commas between them, each of
-//! pairs `key=value` with semicolons between them, where a value in quotes may have both and `\"` in it (Envoy's
-//! HTTP connection manager, "x-forwarded-client-cert").
+//! Each proxy adds an element of pairs `key=value`, behind those that came with the request. Names in a certificate
+//! stand there as they are, or in quotes, and its holder may have chosen them; so has a client chosen
+//! what it sends itself. Where an element begins or a quote ends cannot be told of such a text. So it is not taken
+//! apart: every `Hash=` in it counts, wherever it stands, and there has to be one only.
 
 use super::request::Request;
 
 const HEADER: &str = "x-forwarded-client-cert";
 
-/// The key whose value is the SHA-256 of the certificate, in hexadecimal.
+/// The key whose value is the SHA-256 of a certificate, in hexadecimal.
 const HASH: &[u8] = b"hash";
 
 /// What the proxy in front says of its client's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Forwarded<'r> {
-    /// The value of `Hash`; `None` where it says something else, or nothing that can be read.
-    pub(super) hash: Option<&'r [u8]>,
+pub(super) enum Forwarded<'r> {
+    /// Nothing: there is no such header, or this proxy alone has written it.
+    Nothing,
+    /// Its SHA-256, in hexadecimal.
+    Certificate(&'r [u8]),
+    /// More than one thing, or one that cannot be read.
+    Unclear,
 }
 
-/// What the proxy in front says; `None` where there is no such header. `own` is the digest of that proxy's own
-/// certificate, of which this proxy may have added an element already.
-pub(super) fn forwarded<'r>(request: &'r Request, own: Option<&[u8]>) -> Option<Forwarded<'r>> {
-    let mut elements: Vec<&[u8]> = Vec::new();
-    for line in request.values(HEADER) {
-        match split(line, b',') {
-            Some(parts) => elements.extend(parts),
-            None => return Some(Forwarded { hash: None }),
-        }
-    }
-    let mut hashes = elements.iter().rev().map(|element| hash(element));
-    let last = hashes.next()?;
-    let is_own = |hash: &[u8]| own.is_some_and(|own| own.eq_ignore_ascii_case(hash));
-    let hash = match last {
-        Some(hash) if is_own(hash) => hashes.next().flatten(),
-        last => last,
+/// What the proxy in front says. `own` is the digest of that proxy's own certificate, which this proxy may have
+/// added behind it.
+pub(super) fn forwarded<'r>(request: &'r Request, own: Option<&[u8]>) -> Forwarded<'r> {
+    let lines = || {
+        request
+            .values(HEADER)
+            .filter(|line| !line.trim_ascii().is_empty())
     };
-    Some(Forwarded { hash })
+    let mut hashes: Vec<&[u8]> = lines().flat_map(hashes_in).collect();
+    let is_own = |hash: &&[u8]| own.is_some_and(|own| own.eq_ignore_ascii_case(hash));
+    let has_own = hashes.last().is_some_and(is_own);
+    if has_own {
+        hashes.pop();
+    }
+    match hashes.as_slice() {
+        [] if has_own || lines().next().is_none() => Forwarded::Nothing,
+        [hash] => Forwarded::Certificate(hash),
+        _ => Forwarded::Unclear,
+    }
 }
 
-/// `Hash` of an element, if it has one.
-fn hash(element: &[u8]) -> Option<&[u8]> {
-    let pairs = split(element, b';')?;
-    let mut hashes = pairs.into_iter().filter_map(|pair| {
-        let equals = pair.iter().position(|byte| *byte == b'=')?;
-        let (key, value) = pair.split_at_checked(equals)?;
-        let is_hash = key.trim_ascii().eq_ignore_ascii_case(HASH);
-        is_hash.then(|| value.get(1..).unwrap_or_default().trim_ascii())
-    });
-    let hash = hashes.next()?;
-    hashes.next().is_none().then_some(hash)
-}
-
-/// The parts between the separators that are not in quotes; `None` where a quote is not closed.
-fn split(text: &[u8], separator: u8) -> Option<Vec<&[u8]>> {
-    let (mut parts, mut start) = (Vec::new(), 0);
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for (index, byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_quoted => is_escaped = true,
-            b'"' => is_quoted = !is_quoted,
-            byte if *byte == separator && !is_quoted => {
-                parts.push(text.get(start..index)?);
-                start = index + 1;
-            }
-            _ => {}
+/// The values behind every `Hash=` in a text.
+fn hashes_in(line: &[u8]) -> Vec<&[u8]> {
+    let mut hashes = Vec::new();
+    for equals in memchr::memchr_iter(b'=', line) {
+        let Some((key, value)) = line.split_at_checked(equals) else {
+            continue;
+        };
+        let key = key.trim_ascii_end();
+        let start = key.len().saturating_sub(HASH.len());
+        if key
+            .get(start..)
+            .is_some_and(|key| key.eq_ignore_ascii_case(HASH))
+        {
+            let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+            let end = value.iter().position(|byte| !byte.is_ascii_hexdigit());
+            hashes.push(value.get(..end.unwrap_or(value.len())).unwrap_or_default());
         }
     }
-    parts.push(text.get(start..)?);
-    (!is_quoted && !is_escaped).then_some(parts)
+    hashes
 }
 
 #[cfg(test)]
@@ -83,35 +78,38 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn the_last_element_that_is_not_this_proxys_own_counts() {
+    fn there_has_to_be_one_certificate_beside_the_proxys_own() {
+        const A: Forwarded<'_> = Forwarded::Certificate(b"aa");
         for (lines, expected) in [
-            (&["Hash=aa"][..], Some("aa")),
+            (&["Hash=aa"][..], A),
+            (&["By=spiffe://x;Hash=aa;Subject=\"/C=US,CN=x\";URI=y"], A),
+            (&["hash = aa ; URI=x"], A),
+            (&["HASH=aa"], A),
+            (&["Hash=aa,By=x;Hash=EE;URI=z"], A),
+            (&["Hash=aa", "Hash=ee"], A),
+            (&[], Forwarded::Nothing),
+            (&["", " "], Forwarded::Nothing),
+            (&["By=x;Hash=ee"], Forwarded::Nothing),
+            // What the client has sent itself, and behind it what the proxy has added.
+            (&["Hash=aa,Hash=bb"], Forwarded::Unclear),
+            (&["Hash=aa", "Hash=bb"], Forwarded::Unclear),
+            (&["Hash=aa,Hash=bb,Hash=ee"], Forwarded::Unclear),
+            // Names of which the client has chosen the quotes, the separators and the keys.
             (
-                &["By=spiffe://x;Hash=aa;Subject=\"/C=US,CN=\\\"a;Hash=bb\\\"\";URI=y"],
-                Some("aa"),
+                &["Hash=aa;Subject=\",Hash=bb;Subject=\"CN=a\\\"b\""],
+                Forwarded::Unclear,
             ),
-            // The first is what the client has sent.
-            (&["Hash=ff,Hash=aa"], Some("aa")),
-            (&["Hash=ff", "Hash=aa"], Some("aa")),
-            (&["Hash=aa,Hash=EE"], Some("aa")),
-            (&["Hash=ff,Hash=aa,By=x;Hash=ee"], Some("aa")),
-            (&["hash = aa ; URI=x"], Some("aa")),
-            (&["Hash=ee"], None),
-            (&["Hash=aa,"], None),
-            (&["Hash=aa,URI=x"], None),
-            (&["Hash=aa;Hash=bb"], None),
-            (&["Hash=aa;Subject=\"x"], None),
-            (&["Hash=aa;Subject=\"x\\\""], None),
-            (&["", ""], None),
+            (&["Hash=bb;URI=x,Hash=aa"], Forwarded::Unclear),
+            (&["Hash=bb;Subject=\"CN=hash=aa\""], Forwarded::Unclear),
+            (&["Hash=bb;Hash=aa"], Forwarded::Unclear),
+            (&["URI=x"], Forwarded::Unclear),
+            (&["Hash"], Forwarded::Unclear),
         ] {
-            let hash = expected.map(str::as_bytes);
             let request = request(lines);
-            let found = forwarded(&request, Some(b"ee"));
-            assert_eq!(found, Some(Forwarded { hash }), "{lines:?}");
+            assert_eq!(forwarded(&request, Some(b"ee")), expected, "{lines:?}");
         }
-        assert_eq!(forwarded(&request(&[]), Some(b"ee")), None);
-        let whole = request(&["Hash=aa"]);
-        let hash = Some(&b"aa"[..]);
-        assert_eq!(forwarded(&whole, None), Some(Forwarded { hash }));
+        assert_eq!(forwarded(&request(&["Hash=aa"]), None), A);
+        let cut = request(&["Hash=\"aa\""]);
+        assert_eq!(forwarded(&cut, None), Forwarded::Certificate(b""));
     }
 }

@@ -77,18 +77,34 @@ impl Scene {
         token: &Token,
         certificate: Option<&Pair>,
     ) -> (u16, String) {
+        self.ask_with(address, token, certificate, &[])
+    }
+
+    /// The same, with these lines of `x-forwarded-client-cert`.
+    #[track_caller]
+    fn ask_with(
+        &self,
+        address: SocketAddr,
+        token: &Token,
+        certificate: Option<&Pair>,
+        forwarded: &[&str],
+    ) -> (u16, String) {
         let [first, second] = ["--http1.1", "--http2"].map(|version| {
             let mut command = Command::new("curl");
             command.args(["-sS", version, "--noproxy", "*", "--cacert", &self.trusted]);
             if let Some((certificate, key)) = certificate {
                 command.args(["--cert", certificate, "--key", key]);
             }
-            let output = command
-                .args(["-w", "\n%{http_code}", "-H"])
-                .arg(format!("Authorization: Bearer {token}"))
-                .arg(format!("https://{address}/api"))
-                .output()
-                .expect("curl");
+            let output =
+                command
+                    .args(["-w", "\n%{http_code}", "-H"])
+                    .arg(format!("Authorization: Bearer {token}"))
+                    .args(forwarded.iter().flat_map(|line| {
+                        ["-H".to_owned(), format!("X-Forwarded-Client-Cert: {line}")]
+                    }))
+                    .arg(format!("https://{address}/api"))
+                    .output()
+                    .expect("curl");
             let shown = String::from_utf8(output.stdout).unwrap();
             let told = String::from_utf8_lossy(&output.stderr);
             let (body, status) = shown.rsplit_once('\n').expect(&told);
@@ -102,10 +118,10 @@ impl Scene {
 }
 
 /// An Envoy in front that ends the mutual TLS of clients, and shows this certificate itself.
-fn balancer(scene: &Scene, own: &Pair) -> Envoy {
+fn balancer(scene: &Scene, own: &Pair, forwarding: &'static str) -> Envoy {
     let listener = Listener::open("balancer")
         .over_tls(&scene.server, &scene.issuer.certificate())
-        .forwarding_certificates("SANITIZE_SET")
+        .forwarding_certificates(forwarding)
         .leading_to(Some("gate"));
     let context = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
     let shown = json!({
@@ -128,13 +144,13 @@ fn balancer(scene: &Scene, own: &Pair) -> Envoy {
 }
 
 #[test]
-fn a_proxy_in_front_is_believed_only_if_it_is_trusted_and_clients_are_never() {
+fn a_proxy_in_front_is_believed_only_if_it_is_trusted() {
     for forwarding in ["FORWARD_ONLY", "APPEND_FORWARD"] {
         let trusted = json!({"dns_sans": ["balancer"]});
         let scene = Scene::with(&json!({"mtls": {"xfcc": {"trusted": trusted}}}), forwarding);
         let token = scene.bound();
         let own = scene.issuer.issue("DNS:balancer");
-        let front = balancer(&scene, &own);
+        let front = balancer(&scene, &own, "SANITIZE_SET");
         let front = front.address_of("balancer");
         let ask = |certificate| scene.ask_at(front, &token, certificate);
         assert_eq!(
@@ -145,7 +161,7 @@ fn a_proxy_in_front_is_believed_only_if_it_is_trusted_and_clients_are_never() {
         let mismatch = refused("certificate_mismatch");
         assert_eq!(ask(Some(&scene.thief)), mismatch, "{forwarding}");
         assert_eq!(ask(None), mismatch, "{forwarding}");
-        let other = balancer(&scene, &scene.thief);
+        let other = balancer(&scene, &scene.thief, "SANITIZE_SET");
         let other = other.address_of("balancer");
         let asked = scene.ask_at(other, &token, Some(&scene.phone));
         assert_eq!(asked, mismatch, "{forwarding}");
@@ -154,6 +170,66 @@ fn a_proxy_in_front_is_believed_only_if_it_is_trusted_and_clients_are_never() {
         // Its own certificate is still good for who comes without one in between.
         assert_eq!(scene.ask(&token, Some(&scene.phone)), (200, String::new()));
     }
+}
+
+#[test]
+fn no_client_is_believed_that_names_the_certificate_itself() {
+    for forwarding in [
+        "SANITIZE",
+        "FORWARD_ONLY",
+        "APPEND_FORWARD",
+        "ALWAYS_FORWARD_ONLY",
+    ] {
+        let trusted = json!({"dns_sans": ["balancer"]});
+        let scene = Scene::with(&json!({"mtls": {"xfcc": {"trusted": trusted}}}), forwarding);
+        let token = scene.bound();
+        let hash = digest(&scene.phone.0);
+        let plain = format!("Hash={hash}");
+        let open = format!("Hash={hash};Subject=\"");
+        let own = scene.issuer.issue("DNS:balancer");
+        // Some proxies add to what comes from their clients.
+        let fronts = ["SANITIZE_SET", "APPEND_FORWARD"].map(|how| balancer(&scene, &own, how));
+        let direct = scene.envoy.address_of("portcullis");
+        let addresses = [
+            direct,
+            fronts[0].address_of("balancer"),
+            fronts[1].address_of("balancer"),
+        ];
+        for lines in [
+            &[&*plain][..],
+            &[&*open],
+            &[&*plain, "Hash=00"],
+            &["By=x", &*plain],
+        ] {
+            for address in addresses {
+                let asked = scene.ask_with(address, &token, Some(&scene.thief), lines);
+                assert_eq!(asked.0, 401, "{forwarding}: {lines:?}: {asked:?}");
+            }
+            let asked = scene.ask_with(direct, &token, None, lines);
+            assert_eq!(asked.0, 401, "{forwarding}: {lines:?}: {asked:?}");
+            // Nor does it keep out the one whose token it is.
+            let asked = scene.ask_with(direct, &token, Some(&scene.phone), lines);
+            assert_eq!(asked.0, 200, "{forwarding}: {lines:?}: {asked:?}");
+        }
+    }
+}
+
+/// SHA-256 of a certificate, in hexadecimal.
+fn digest(certificate: &str) -> String {
+    let output = Command::new("openssl")
+        .args([
+            "x509",
+            "-noout",
+            "-fingerprint",
+            "-sha256",
+            "-in",
+            certificate,
+        ])
+        .output()
+        .expect("openssl");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let (_, digits) = shown.trim().split_once('=').unwrap();
+    digits.replace(':', "").to_lowercase()
 }
 
 /// What the page's command prints for this certificate.

@@ -205,6 +205,11 @@ impl Observer for &mut Steps<'_> {
         if step == Step::Signature && fault.is_none() {
             self.lines.extend(self.status());
         }
+        if step == Step::Binding && fault == Some(Reason::CertificateMismatch) {
+            let hint =
+                "           hint: `--client-certificate FILE` gives the one of the connection here";
+            self.lines.push(hint.to_owned());
+        }
         if step == Step::Keys && fault.is_some() {
             self.lines.push(format!(
                 "           hint: `--jwks {}=FILE` gives them here, a JWK Set as its server has it",

@@ -76,6 +76,7 @@ fn run_with(
         scheme: "https".to_owned(),
         headers,
         route_name: None,
+        client_certificate: None,
         key_sets: key_sets.to_vec(),
     };
     let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
@@ -345,6 +346,7 @@ fn what_decides_is_named_with_its_line_and_path() {
             scheme: "https".to_owned(),
             headers: Vec::new(),
             route_name: route.map(str::to_owned),
+            client_certificate: None,
             key_sets: Vec::new(),
         };
         let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::headers::header_name;
 use super::{claims, keys, matchers};
-use crate::configuration::{Fields, Node, Read};
+use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
 use crate::gate::policy::{Forwarders, IssuedAhead, Possession, Provider, comparable_audience};
 use crate::revocation::CutOffBy;
@@ -114,17 +114,40 @@ fn forwarders(node: Node<'_>) -> Read<Forwarders> {
         };
         node.object(|fields| {
             fields.required("trusted")?.object(|fields| {
-                let forwarders = Forwarders {
-                    uri_sans: fields.texts("uri_sans"),
-                    dns_sans: fields.texts("dns_sans"),
-                };
-                if forwarders == Forwarders::default() {
+                let uri_sans = sans(fields, "uri_sans", "a URI", |name| name.contains(':'));
+                let dns_sans = sans(fields, "dns_sans", "a DNS name without `*`", is_host);
+                let (uri_sans, dns_sans) = (uri_sans?, dns_sans?);
+                if uri_sans.is_empty() && dns_sans.is_empty() {
                     return Err(fields.node().fault("expected `uri_sans` or `dns_sans`"));
                 }
-                Ok(forwarders)
+                Ok(Forwarders { uri_sans, dns_sans })
             })
         })
     })
+}
+
+/// Names in certificates, which are compared as they are.
+fn sans(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    kind: &str,
+    is_one: fn(&str) -> bool,
+) -> Read<Vec<String>> {
+    let Some(node) = fields.optional(key) else {
+        return Ok(Vec::new());
+    };
+    all(node.some_elements("name")?, |node| {
+        let name = node.text()?;
+        if is_one(name) {
+            return Ok(name.to_owned());
+        }
+        Err(node.fault(format!("expected {kind}")))
+    })
+}
+
+fn is_host(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    name.bytes().all(is_plain)
 }
 
 /// Which tokens have to be bound to a key.

@@ -3,6 +3,7 @@
 use crate::gate::Wait;
 use crate::gate::policy::{SignIn, TokenRequirement};
 use crate::gate::reason::Reason;
+use crate::time::UnixTime;
 
 /// Why a request is not let through, so far.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(in crate::gate) struct Refusal<'g> {
     pub(in crate::gate) provider: Option<usize>,
     /// What the token would have to meet, for the challenge.
     pub(in crate::gate) requirement: Option<&'g TokenRequirement>,
+    /// If it is about the user's sign-in: when that was at the latest, by the clock here.
+    pub(in crate::gate) signed_in_by: Option<UnixTime>,
 }
 
 impl<'g> Refusal<'g> {
@@ -41,6 +44,7 @@ impl From<Reason> for Refusal<'_> {
             reason,
             provider: None,
             requirement: None,
+            signed_in_by: None,
         }
     }
 }
@@ -57,11 +61,34 @@ impl<'g> Setback<'g> {
     pub(super) fn about(self, provider: usize, requirement: Option<&'g TokenRequirement>) -> Self {
         match self {
             Self::Refused(refusal) => Self::Refused(Refusal {
-                reason: refusal.reason,
                 provider: Some(provider),
                 requirement,
+                ..refusal
             }),
             waits @ Self::Waits { .. } => waits,
+        }
+    }
+
+    /// For a sign-in that was this late at the latest.
+    pub(super) const fn of_sign_in(reason: Reason, signed_in_by: Option<UnixTime>) -> Self {
+        Self::Refused(Refusal {
+            reason,
+            provider: None,
+            requirement: None,
+            signed_in_by,
+        })
+    }
+
+    /// Whether another sign-in of the same user would do.
+    pub(super) const fn is_about_sign_in(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.reason.is_about_sign_in())
+    }
+
+    /// Whether the token would have to be of a certain sign-in.
+    fn asks_for_sign_in(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.sign_in().is_some(),
+            Self::Waits { .. } => false,
         }
     }
 
@@ -95,11 +122,12 @@ impl<'g> Setback<'g> {
         }
     }
 
-    /// The one of two setbacks that says more, the earlier one if they say the same; and the other
-    /// one.
+    /// The one of two setbacks that says more; if they say the same, one of which no certain sign-in is asked, or
+    /// else the earlier one; and the other one.
     pub(super) fn beside(self, earlier: Option<Self>) -> (Self, Option<Self>) {
+        let rank = |setback: &Self| (setback.weight(), !setback.asks_for_sign_in());
         match earlier {
-            Some(earlier) if earlier.weight() >= self.weight() => (earlier, Some(self)),
+            Some(earlier) if rank(&earlier) >= rank(&self) => (earlier, Some(self)),
             earlier => (self, earlier),
         }
     }

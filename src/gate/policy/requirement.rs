@@ -75,7 +75,20 @@ impl Requirement {
         }
     }
 
-    /// Whether it matters how the user has signed in.
+    /// Whether it matters in each case how the user has signed in.
+    pub(in crate::gate) fn always_asks_for_sign_in(&self) -> bool {
+        match self {
+            Self::Token { needs, .. } => needs.sign_in.is_some(),
+            Self::Any(alternatives) => {
+                let mut requirements = alternatives.requirements.iter();
+                requirements.all(Self::always_asks_for_sign_in)
+            }
+            Self::All(requirements) => requirements.iter().any(Self::always_asks_for_sign_in),
+            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
+        }
+    }
+
+    /// Whether it may matter how the user has signed in.
     pub(in crate::gate) fn asks_for_sign_in(&self) -> bool {
         match self {
             Self::Token { needs, .. } => needs.sign_in.is_some(),

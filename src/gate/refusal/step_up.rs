@@ -3,11 +3,13 @@
 //! A login page, or the identity provider behind it, that does not heed what it is asked for sends the browser
 //! back with a token that is as weak as before. A cookie counts the rounds, so that the browser is told what is
 //! wrong instead of going round for ever. It has no `Secure` and no prefix of its name: a browser drops such a
-//! cookie over plain HTTP, and would go round there. A client that forges it keeps only itself from the login
-//! page.
+//! cookie over plain HTTP, and would go round there. So a neighbouring host can set it as well, and keep a browser
+//! from the login page for a quarter of an hour, which is told what is wrong then.
 
+use std::time::Duration;
+
+use crate::gate::decision::Refusal;
 use crate::gate::path;
-use crate::gate::policy::SignIn;
 use crate::gate::reason::Reason;
 use crate::gate::request::Request;
 use crate::time::UnixTime;
@@ -19,7 +21,10 @@ const COOKIE: &str = "portcullis-step-up";
 const MAX_ROUNDS: u8 = 5;
 
 /// Longer than a sign-in with a second factor takes.
-const COOKIE_SECONDS: u64 = 900;
+const KEPT_FOR: Duration = Duration::from_mins(15);
+
+/// By which clocks of several Envoys may differ.
+const CLOCKS: Duration = Duration::from_mins(1);
 
 /// One more time that a browser is sent to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,21 +36,17 @@ pub(super) struct Round {
 
 impl Round {
     /// The next one; `None` when there have been enough.
-    pub(super) fn next(
-        request: &Request,
-        reason: Reason,
-        sign_in: &SignIn,
-        now: UnixTime,
-    ) -> Option<Self> {
-        // What has come of a round before is known only where the time alone was wrong: a sign-in was late enough
-        // then, and has become too old since.
-        let since = match (reason, sign_in.max_age) {
-            (Reason::AuthenticationTooOld, Some(max_age)) => max_age.as_secs(),
-            _ => COOKIE_SECONDS,
+    pub(super) fn next(request: &Request, refusal: Refusal<'_>, now: UnixTime) -> Option<Self> {
+        let is_old = refusal.reason == Reason::AuthenticationTooOld;
+        let latest = now.later_by(CLOCKS);
+        let counts = |last: &Self| {
+            let is_recent = last.at <= latest && now <= last.at.later_by(KEPT_FOR);
+            // Its user has signed in since, as was asked for, and long ago by now.
+            let is_over = is_old && refusal.signed_in_by.is_some_and(|by| by > last.at);
+            is_recent && !is_over
         };
         let rounds = request.cookies().filter_map(Self::read);
-        let counting =
-            rounds.filter(|last| now.seconds().saturating_sub(last.at.seconds()) <= since);
+        let counting = rounds.filter(counts);
         let last = counting.map(|last| last.number).max().unwrap_or(0);
         let number = last.saturating_add(1);
         (number <= MAX_ROUNDS).then_some(Self { at: now, number })
@@ -64,7 +65,7 @@ impl Round {
 
     /// `Set-Cookie` for it.
     pub(super) fn cookie(self) -> String {
-        let (at, number) = (self.at.seconds(), self.number);
-        format!("{COOKIE}={at}.{number}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax")
+        let (at, number, seconds) = (self.at.seconds(), self.number, KEPT_FOR.as_secs());
+        format!("{COOKIE}={at}.{number}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
     }
 }

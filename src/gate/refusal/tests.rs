@@ -162,6 +162,7 @@ const fn refused_for(reason: Reason, requirement: &TokenRequirement) -> Refusal<
         reason,
         provider: None,
         requirement: Some(requirement),
+        signed_in_by: None,
     }
 }
 

@@ -251,6 +251,7 @@ fn a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alone() {
 #[wasm_bindgen_test(unsupported = test)]
 fn only_a_trusted_proxy_is_believed_when_it_names_its_clients_certificate() {
     const OWN: &str = "00";
+    const OWN_THUMBPRINT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let trusted = json!({"uri_sans": ["spiffe://lb"], "dns_sans": ["lb"]});
     let trusting = json!({"mtls": {"xfcc": {"trusted": trusted}}});
     let gate = gate_of_provider("proof_of_possession", trusting);
@@ -286,6 +287,20 @@ fn only_a_trusted_proxy_is_believed_when_it_names_its_clients_certificate() {
     assert_eq!(outcome(&gate, balancer, &forged), mismatch);
     let appended = format!("Hash={DIGEST},Hash={}", OWN.repeat(32));
     assert_eq!(outcome(&gate, balancer, &appended), None);
+    // What the proxy shows itself proves nothing of its clients.
+    let own = token(
+        &es256(),
+        &claims_with("cnf", json!({"x5t#S256": OWN_THUMBPRINT})),
+    );
+    for (san, expected) in [(balancer, mismatch), (("uri", "spiffe://other"), None)] {
+        for forwarded in ["", "Hash=11", &format!("Hash={}", OWN.repeat(32))] {
+            let host = request(&own)
+                .with_property("connection.sha256_peer_certificate_digest", OWN.repeat(32))
+                .with_property(&format!("connection.{}_san_peer_certificate", san.0), san.1)
+                .with_header("x-forwarded-client-cert", forwarded);
+            assert_eq!(refusal(&gate, &host), expected, "{san:?}: {forwarded}");
+        }
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -317,10 +332,29 @@ fn what_nothing_could_prove_is_a_fault() {
         (json!({"mtls": {"xfcc": {}}}), ".mtls.xfcc: `trusted`"),
         (trusted(json!(true)), ".mtls.xfcc.trusted: "),
         (trusted(json!({})), ".mtls.xfcc.trusted: "),
-        (trusted(json!({"dns_sans": []})), ".mtls.xfcc.trusted: "),
+        (
+            trusted(json!({"dns_sans": []})),
+            ".mtls.xfcc.trusted.dns_sans: ",
+        ),
         (
             trusted(json!({"dns_sans": [""]})),
             ".mtls.xfcc.trusted.dns_sans[0]: ",
+        ),
+        (
+            trusted(json!({"dns_sans": ["*.lb"]})),
+            ".mtls.xfcc.trusted.dns_sans[0]: ",
+        ),
+        (
+            trusted(json!({"dns_sans": ["spiffe://lb"]})),
+            ".mtls.xfcc.trusted.dns_sans[0]: ",
+        ),
+        (
+            trusted(json!({"uri_sans": ["lb"]})),
+            ".mtls.xfcc.trusted.uri_sans[0]: ",
+        ),
+        (
+            trusted(json!({"uri_sans": [], "dns_sans": ["lb"]})),
+            ".mtls.xfcc.trusted.uri_sans: ",
         ),
     ] {
         let path = format!("providers.idp.proof_of_possession{expected}");

@@ -220,6 +220,58 @@ fn one_who_signs_in_again_and_again_as_is_asked_is_not_taken_for_a_loop() {
         cookies.extend(set.map(|set| set.split(';').next().unwrap().to_owned()));
     }
     assert_eq!(statuses, [302, 302, 302, 302, 302, 401]);
+    // The same where the provider does not say when its users have signed in, however long that takes.
+    for said in [
+        json!({"exp": NOW + 600}),
+        json!({"exp": NOW + 600, "auth_time": NOW - 91}),
+    ] {
+        let token = token_saying(&said);
+        let (mut statuses, mut cookies) = (Vec::new(), Vec::new());
+        for round in 0..6 {
+            let (status, _, set) = load(&gate, &token, NOW + round * 100, &cookies);
+            statuses.push(status);
+            cookies = set
+                .iter()
+                .map(|set| set.split(';').next().unwrap().to_owned())
+                .collect();
+        }
+        assert_eq!(statuses, [302, 302, 302, 302, 302, 401], "{said}");
+    }
+    // A cookie of another Envoy, whose clock is a little ahead, counts, and one of the far future does not.
+    let cookie = |at: u64| [format!("portcullis-step-up={at}.5")];
+    assert_eq!(load(&gate, &token, NOW, &cookie(NOW + 60)).0, 401);
+    assert_eq!(load(&gate, &token, NOW, &cookie(NOW + 61)).0, 302);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_no_sign_in_mends_is_told_first_in_any_order() {
+    let strong = json!({"provider_name": "idp", "acr_values": [MFA]});
+    let admins = json!({"provider_name": "idp", "scopes": {"all_of": ["admin"]}});
+    for parts in [[&strong, &admins], [&admins, &strong]] {
+        let gate = gate_with(|configuration| {
+            configuration["rules"][1]["requires"] =
+                json!({"requires_all": {"requirements": parts}});
+        });
+        assert_eq!(outcome(&gate, &json!({})), Some(Reason::ScopeMissing));
+        assert_eq!(outcome(&gate, &json!({"scope": "admin"})), WEAK);
+        assert_eq!(outcome(&gate, &json!({"scope": "admin", "acr": MFA})), None);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_browser_without_a_token_is_asked_for_no_more_than_one_alternative_needs() {
+    let strong = json!({"provider_name": "idp", "acr_values": [MFA]});
+    let plain = json!({"provider_name": "idp", "scopes": {"all_of": ["admin"]}});
+    for alternatives in [[&strong, &plain], [&plain, &strong]] {
+        let gate = gate_with(|configuration| {
+            configuration["login_redirect"] = json!({"url": "/login"});
+            let any = json!({"requires_any": {"requirements": alternatives}});
+            configuration["rules"][1]["requires"] = any;
+        });
+        let (status, location, _) = load(&gate, "", NOW, &[]);
+        assert_eq!(status, 302);
+        assert!(!location.unwrap().contains("acr_values"));
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]

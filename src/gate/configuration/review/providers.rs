@@ -10,7 +10,7 @@ use super::{Reviewed, finding, members};
 use crate::configuration::{Fault, joined};
 use crate::gate::alias::is_alias;
 use crate::gate::extraction::Location;
-use crate::gate::policy::{Otherwise, Provider, Requirement, TokenRequirement, Words};
+use crate::gate::policy::{Otherwise, Possession, Provider, Requirement, TokenRequirement, Words};
 use crate::keys::KeySource;
 
 impl Reviewed<'_> {
@@ -39,6 +39,11 @@ impl Reviewed<'_> {
                                on as well, and the upstream cannot tell it from a good one; hint: \
                                `claim_to_headers` or `session_headers` in place of `forward`";
                 findings.push(finding(joined(&path, "forward"), message));
+            }
+            if provider.possession == Possession::ProvedElsewhere {
+                let message = "any bearer may use what its issuer has bound to a key, unless something else \
+                               verifies the proof; hint: `proof_of_possession`";
+                findings.push(finding(joined(&path, "allow_bound_tokens"), message));
             }
             findings.extend(without_effect(&path, written));
             findings.extend(strange_cookies(&path, written));

@@ -68,6 +68,19 @@ fn locations_of_tokens_that_are_one_for_some_upstreams_are_told() {
 }
 
 #[test]
+fn bound_tokens_that_any_bearer_may_use_are_told() {
+    let rules = json!([{"match": prefix("/"), "requires": token()}]);
+    let mut with = configuration(rules, json!({}));
+    with["providers"]["idp"]["allow_bound_tokens"] = json!(true);
+    assert_finding(
+        &with,
+        "providers.idp.allow_bound_tokens: any bearer may use what its issuer has bound",
+    );
+    with["providers"]["idp"]["allow_bound_tokens"] = json!(false);
+    assert_sound(&with);
+}
+
+#[test]
 fn a_clock_skew_that_is_a_lifetime_is_told() {
     let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
     let mut configuration = configuration(rules, json!({}));
