@@ -10,7 +10,7 @@ use super::authority_file::Inspection;
 use super::configuration_file::{self, ClusterFinding, Document, Found, Surroundings};
 use super::{CommandError, authority_file, convert};
 use crate::authority::{Configuration, SignalsConfiguration};
-use crate::configuration::Fault;
+use crate::configuration::{self, Fault};
 use crate::gate::inspect_configuration;
 
 /// The arguments of `portcullis validate`.
@@ -217,7 +217,7 @@ fn unseen_certificates<'c>(
     let providers = configuration.get("providers").and_then(Value::as_object);
     providers.into_iter().flatten().filter_map(|(name, provider)| {
         let mtls = provider.get("proof_of_possession")?.get("mtls")?;
-        let path = joined(&joined("providers", name), "proof_of_possession.mtls");
+        let path = format!("{}.proof_of_possession.mtls", configuration::joined("providers", name));
         if surroundings.asks_for_no_certificate() {
             let message = "the listener asks no client for a certificate, so every token that is bound to one \
                            is refused; hint: `validation_context` in its `transport_socket`";
@@ -226,7 +226,7 @@ fn unseen_certificates<'c>(
         let is_removed = mtls.get("xfcc").is_some() && surroundings.removes_forwarded_certificates();
         let message = "the connection manager removes `x-forwarded-client-cert` from every request; hint: \
                        `forward_client_cert_details: APPEND_FORWARD`";
-        is_removed.then(|| (joined(&path, "xfcc"), message))
+        is_removed.then(|| (format!("{path}.xfcc"), message))
     })
 }
 

@@ -76,6 +76,7 @@ impl Requirement {
     }
 
     /// Whether it matters in each case how the user has signed in.
+    #[cfg(not(target_family = "wasm"))]
     pub(in crate::gate) fn always_asks_for_sign_in(&self) -> bool {
         match self {
             Self::Token { needs, .. } => needs.sign_in.is_some(),
