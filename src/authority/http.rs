@@ -71,6 +71,10 @@ pub use streams::{
 };
 pub(super) use visitor::is_loopback;
 
+/// What the description says of a 503 in answer to what is to be written.
+const NOT_WRITTEN: &str = "Nothing was changed. Of a database that does not answer, it is not known: what was \
+                           asked may be done or not, and asking again is safe";
+
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
 
 /// The name of every caller where no credential is required.

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 
 use super::body::{JsonBody, ReadJson};
 use super::sessions::written;
-use super::{Problem, ProblemBody, users};
+use super::{NOT_WRITTEN, Problem, ProblemBody, users};
 use crate::authority::Authority;
 use crate::authority::credentials::Caller;
 use crate::authority::entry::Target;
@@ -82,8 +82,7 @@ pub(super) async fn list(
         (status = 422, description = "The token is not good (`token_refused`), or has no `sub` \
           (`token_unnamed`)", body = ProblemBody, content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed. Of a database that does \
-         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
+        (status = 503, description = NOT_WRITTEN, body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]

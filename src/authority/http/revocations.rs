@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::body::JsonBody;
 use super::edges::{ReachAnswer, reached};
-use super::{Problem, ProblemBody};
+use super::{NOT_WRITTEN, Problem, ProblemBody};
 use crate::authority::credentials::Caller;
 use crate::authority::entry::{Action, Entry, Event};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
@@ -227,8 +227,7 @@ impl ListQuery {
     responses(
         (status = 200, body = RevocationAnswer),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed. Of a database that does \
-         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
+        (status = 503, description = NOT_WRITTEN, body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]
@@ -262,8 +261,7 @@ pub(super) async fn revoke(
     responses(
         (status = 200, body = RevocationAnswer),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed. Of a database that does \
-         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
+        (status = 503, description = NOT_WRITTEN, body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]

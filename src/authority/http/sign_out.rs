@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 use super::body::ReadJson;
-use super::{Problem, ProblemBody, users};
+use super::{NOT_WRITTEN, Problem, ProblemBody, users};
 use crate::authority::credentials::Caller;
 use crate::authority::entry::Target;
 use crate::authority::request::RevocationRequest;
@@ -31,8 +31,7 @@ use crate::time::UnixTime;
           in it to revoke by (`token_unnamed`)", body = ProblemBody,
          content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed. Of a database that does \
-         not answer, it is not known: what was asked may be done or not, and asking again is safe", body = ProblemBody,
+        (status = 503, description = NOT_WRITTEN, body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]
