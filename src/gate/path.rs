@@ -125,7 +125,8 @@ pub(super) fn decode_in_place(text: &mut [u8]) -> Option<usize> {
     (to < text.len()).then_some(to)
 }
 
-fn hex(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit.
+pub(super) fn hex(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)
         .and_then(|value| u8::try_from(value).ok())

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use crate::gate::path::hex;
 use crate::gate::reason::Reason;
 use crate::gate::request::Request;
 use crate::gate::xfcc::{self, Forwarded};
@@ -97,20 +98,16 @@ impl Possession {
                     .get("cnf")
                     .and_then(|binding| binding.get(THUMBPRINT));
                 let expected = expected.and_then(Value::as_str);
-                let is_it = |digest: &[u8]| {
-                    let found = thumbprint(digest);
-                    found.is_some() && found.as_deref() == expected
-                };
+                let is_it =
+                    |digest: &[u8]| thumbprint(digest).is_some_and(|it| expected == Some(&*it));
                 let own = property(&DIGEST);
-                let forwarded = xfcc::forwarded(request, own.as_deref());
-                let is_proved = if forwarders.include(property) {
-                    // What it has been shown counts, and not what it shows itself, as for all its clients.
-                    matches!(forwarded, Forwarded::Certificate(digest) if is_it(digest))
-                } else {
-                    own.as_deref().is_some_and(is_it)
-                };
-                match forwarded {
-                    _ if is_proved => Ok(()),
+                // What a forwarder has been shown counts, and not what it shows itself, as for all its clients.
+                let is_forwarder = forwarders.include(property);
+                if !is_forwarder && own.as_deref().is_some_and(is_it) {
+                    return Ok(());
+                }
+                match xfcc::forwarded(request, own.as_deref()) {
+                    Forwarded::Certificate(digest) if is_it(digest) && is_forwarder => Ok(()),
                     Forwarded::Certificate(digest) if is_it(digest) => {
                         Err(Reason::CertificateUntrusted)
                     }
@@ -136,14 +133,13 @@ impl Forwarders {
 
 /// A digest as `x5t#S256` has it; `None` where it is none.
 fn thumbprint(digest: &[u8]) -> Option<String> {
-    let nibble = |byte: u8| char::from(byte).to_digit(16);
     let mut bytes = [0_u8; 32];
     let (pairs, rest) = digest.as_chunks::<2>();
     if !rest.is_empty() || pairs.len() != bytes.len() {
         return None;
     }
     for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::try_from(nibble(*high)? << 4 | nibble(*low)?).ok()?;
+        *byte = hex(*high)? << 4 | hex(*low)?;
     }
     Some(URL_SAFE_NO_PAD.encode(bytes))
 }
