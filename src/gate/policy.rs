@@ -181,7 +181,7 @@ impl Policy {
             .chain(by_filter_state)
             .map(|(_, requirement)| requirement);
         let mut all = by_rule.chain(named);
-        all.any(|requirement| requirement.asks_for_sign_in())
+        all.any(|requirement| requirement.asks_for_sign_in(false))
     }
 
     /// Whether there is a revocation feed.

@@ -75,29 +75,16 @@ impl Requirement {
         }
     }
 
-    /// Whether it matters in each case how the user has signed in.
-    #[cfg(not(target_family = "wasm"))]
-    pub(in crate::gate) fn always_asks_for_sign_in(&self) -> bool {
+    /// Whether it matters how the user has signed in: in some case, or `always`.
+    pub(in crate::gate) fn asks_for_sign_in(&self, always: bool) -> bool {
         match self {
             Self::Token { needs, .. } => needs.sign_in.is_some(),
-            Self::Any(alternatives) => {
-                let mut requirements = alternatives.requirements.iter();
-                requirements.all(Self::always_asks_for_sign_in)
-            }
-            Self::All(requirements) => requirements.iter().any(Self::always_asks_for_sign_in),
-            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
-        }
-    }
-
-    /// Whether it may matter how the user has signed in.
-    pub(in crate::gate) fn asks_for_sign_in(&self) -> bool {
-        match self {
-            Self::Token { needs, .. } => needs.sign_in.is_some(),
-            Self::Any(alternatives) => {
-                let mut requirements = alternatives.requirements.iter();
-                requirements.any(Self::asks_for_sign_in)
-            }
-            Self::All(requirements) => requirements.iter().any(Self::asks_for_sign_in),
+            Self::Any(Alternatives { requirements, .. }) if always => requirements
+                .iter()
+                .all(|requirement| requirement.asks_for_sign_in(always)),
+            Self::Any(Alternatives { requirements, .. }) | Self::All(requirements) => requirements
+                .iter()
+                .any(|requirement| requirement.asks_for_sign_in(always)),
             Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
         }
     }

@@ -54,7 +54,7 @@ impl Reviewed<'_> {
                 }
                 return None;
             }
-            if rule.requirement.always_asks_for_sign_in() {
+            if rule.requirement.asks_for_sign_in(true) {
                 return Some(format!(
                     "`{}` asks here how the user has signed in, so that one who has to do it again cannot \
                      use this path; hint: a rule before it that asks for a token alone",
