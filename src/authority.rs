@@ -88,6 +88,7 @@ pub use signals::{
     SubjectRule, TlsFiles, TransmitterSettings, UnknownSubjects,
 };
 pub use status_lists::SourceError;
+pub(crate) use store::to_hex;
 pub use store::{
     Copied, CopyError, CopyProgress, Damage, Database, DatabaseAddress, DatabaseAddressError,
     DatabaseError, Encrypted, Encryption, End, Holder, Loss, MAX_LEASE, Migrated, Replica,

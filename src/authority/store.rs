@@ -67,7 +67,8 @@ pub use postgres::{
     Database, DatabaseAddress, DatabaseAddressError, Encrypted, End, MAX_LEASE, Migrated, Replica,
     SecretKey, SecretKeyError,
 };
-pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
+pub(crate) use reading::to_hex;
+pub(super) use reading::{Filter, KnownIssuer, from_hex};
 pub(super) use seal::checksum;
 pub(super) use setting::{AreaHolder, Claim, CompleteImport, Epoch, GenerationNumber, Setting};
 pub(super) use work::{

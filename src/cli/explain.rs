@@ -23,6 +23,7 @@ use super::printable::printable;
 use super::token_names::bare;
 use super::validate::joined;
 use super::{CommandError, convert, mint};
+use crate::authority::to_hex;
 use crate::configuration::Fault;
 use crate::gate::{Attempt, Gate, Verdict, Wait, inspect_configuration};
 use crate::keys::KeySource;
@@ -294,8 +295,7 @@ fn digest_of(file: &Path) -> Result<String, ExplainError> {
     let certificate = certificate.map_err(|_| ExplainError::Certificate {
         path: file.to_owned(),
     })?;
-    let digest: Vec<u8> = Sha256::digest(&certificate).to_vec();
-    Ok(format!("{:x}", axum::body::Bytes::from(digest)))
+    Ok(to_hex(&Sha256::digest(&certificate)))
 }
 
 fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {

@@ -422,3 +422,73 @@ fn what_is_asked_of_a_sign_in_is_shown_where_it_is_asked() {
         assert!(!output.contains("strongly enough"), "{output}");
     }
 }
+
+/// Of a client, signed by itself, and its thumbprint as `openssl` tells it.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdzCCAR2gAwIBAgIUWsKV2rKVhwgSzVZTbUWep5R7mHwwCgYIKoZIzj0EAwIw\n\
+EDEOMAwGA1UEAwwFcGhvbmUwIBcNMjYxMTMwMjMwMDExWhgPMjEyNjExMDYyMzAw\n\
+MTFaMBAxDjAMBgNVBAMMBXBob25lMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n\
+kQtcsKC+/MpsOvIOZ4qKZYHWsrBI4lxL6oWdq/+Xuq/FOM3C+Hq2UxnDnrROEQvq\n\
+5QG3pmTovtISFaRWpbr1lKNTMFEwHQYDVR0OBBYEFB3i3kJpw5BSAR5c5jsOecit\n\
+3sVEMB8GA1UdIwQYMBaAFB3i3kJpw5BSAR5c5jsOecit3sVEMA8GA1UdEwEB/wQF\n\
+MAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhAMqSWAth7pTTIXMd/e7s4Ph+c4LBU87z\n\
+SJu0hu/7ico2AiAm8bc+y4F5c6CTfXgwzrXY6yps30JB8rOauVBqqWYTlg==\n\
+-----END CERTIFICATE-----\n\
+";
+const THUMBPRINT: &str = "VUaIabDpd9kOCyGyhR3Ek_T_g4Xg6qwowgiMuXGFA7M";
+
+#[test]
+fn a_token_that_is_bound_to_a_certificate_is_walked_with_the_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("portcullis.json");
+    let provider = json!({
+        "issuer": "https://issuer.example",
+        "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        "proof_of_possession": {"mtls": {}},
+    });
+    let rules = json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}]);
+    let configuration = json!({"providers": {"idp": provider}, "rules": rules});
+    fs::write(&file, configuration.to_string()).unwrap();
+    let certificate = directory.path().join("client.pem");
+    let bound = json!({
+        "iss": "https://issuer.example", "exp": NOW + 300, "cnf": {"x5t#S256": THUMBPRINT},
+    });
+    let explained = |pem: Option<&str>| {
+        if let Some(pem) = pem {
+            fs::write(&certificate, pem).unwrap();
+        }
+        let arguments = Arguments {
+            file: file.clone(),
+            token: Some(token(&es256(), &bound)),
+            path: "/".to_owned(),
+            method: "GET".to_owned(),
+            scheme: "https".to_owned(),
+            headers: Vec::new(),
+            route_name: None,
+            client_certificate: pem.map(|_| certificate.clone()),
+            key_sets: Vec::new(),
+        };
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
+        let mut output = Vec::new();
+        let outcome = run(&arguments, now, &mut output, &mut Vec::new());
+        (String::from_utf8(output).unwrap(), outcome)
+    };
+    let (output, outcome) = explained(Some(CERTIFICATE));
+    assert!(outcome.is_ok(), "{output}");
+    let (output, outcome) = explained(None);
+    assert!(
+        outcome.is_err() && output.contains("certificate_mismatch"),
+        "{output}"
+    );
+    assert!(
+        output.contains("hint: `--client-certificate FILE`"),
+        "{output}"
+    );
+    let (_, outcome) = explained(Some("no certificate"));
+    let told = outcome.unwrap_err().to_string();
+    assert!(
+        told.contains("client.pem: expected a certificate, PEM"),
+        "{told}"
+    );
+}
