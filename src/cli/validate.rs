@@ -294,6 +294,47 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_never_gets_to_the_filter_is_told_with_its_place() {
+        let text = "\
+static_resources:
+  listeners:
+  - filter_chains:
+    - filters:
+      - typed_config:
+          http_filters:
+          - typed_config:
+              config:
+                configuration:
+                  '@type': type.googleapis.com/google.protobuf.Struct
+                  value:
+                    providers:
+                      idp:
+                        audiences: [api]
+                        local_jwks: {environment_variable: PORTCULLIS_TEST_LISTED}
+                        proof_of_possession:
+                          mtls:
+                            xfcc: {trusted: {dns_sans: [lb]}}
+                    rules: [{match: {prefix: /}, requires: {provider_name: idp}}]
+";
+        let place = "configuration.providers.idp.proof_of_possession.mtls";
+        let (_, warnings, _) = outcome(text, false);
+        let asks_none = format!("{place}: the listener asks no client for a certificate");
+        let told = |line: usize, expected: &str| {
+            let mut lines = warnings.lines();
+            lines.any(|told| {
+                told.starts_with(&format!("portcullis.yaml:{line}: ")) && told.contains(expected)
+            })
+        };
+        assert!(told(17, &asks_none), "{warnings}");
+        let asking = "    - transport_socket: {typed_config: {common_tls_context: {validation_context: {}}}}\n      \
+                      filters:\n";
+        let (_, warnings, _) = outcome(&text.replace("    - filters:\n", asking), false);
+        let removes = format!("{place}.xfcc: the connection manager removes");
+        assert!(warnings.contains(&removes), "{warnings}");
+        assert!(!warnings.contains(&asks_none), "{warnings}");
+    }
+
+    #[test]
     fn every_fault_is_a_line_with_its_path_in_the_file() {
         let text = "\
 spec:
