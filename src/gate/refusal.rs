@@ -144,10 +144,10 @@ impl RefusalSettings {
                 Action::SignIn | Action::Refresh => return ResponseForm::Redirect(None),
                 Action::StepUp => {
                     // Where there is nothing that the page could ask for, it would send the browser back as it is.
-                    let sign_in = refusal.sign_in();
-                    let sign_in = sign_in.filter(|sign_in| sign_in.parameters().next().is_some());
-                    let next = |_| Round::next(request, refusal, now());
-                    if let Some(round) = sign_in.and_then(next) {
+                    let asks = |sign_in: &SignIn| sign_in.parameters().next().is_some();
+                    if refusal.sign_in().is_some_and(asks)
+                        && let Some(round) = Round::next(request, refusal, now())
+                    {
                         return ResponseForm::Redirect(Some(round));
                     }
                 }

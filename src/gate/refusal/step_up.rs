@@ -69,3 +69,18 @@ impl Round {
         format!("{COOKIE}={at}.{number}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
     }
 }
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_say_how_often_a_browser_is_sent() {
+        assert_eq!((MAX_ROUNDS, KEPT_FOR), (5, Duration::from_mins(15)));
+        let page = include_str!("../../../envoy/applications.md");
+        assert!(page.contains("a sixth time within a quarter of an hour"));
+        let list = include_str!("../../../envoy/configuration.json");
+        let told = "in the last quarter of an hour: after five times it is told the refusal";
+        assert!(list.contains(told) && list.contains(COOKIE));
+    }
+}
