@@ -624,6 +624,33 @@ fn the_description_is_of_what_is_served() {
     );
 }
 
+/// What a generated client takes for the largest number is one that is accepted, and the other way round.
+#[test]
+fn numbers_are_described_as_they_are_read() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let document = authority.get("/v1/openapi.json").json();
+    let formats = |name: &str, member: &str| {
+        let schema = &document["components"]["schemas"][name]["properties"][member];
+        (schema["format"].clone(), schema["maximum"].clone())
+    };
+    let requests = (json!("uint32"), json!(u32::MAX));
+    assert_eq!(formats("Report", "requests"), requests);
+    assert_eq!(formats("Sighting", "requests"), requests);
+    assert_eq!(formats("Stats", "sequence").0, "uint64");
+    assert_eq!(formats("RevocationAnswer", "clock_difference").0, "int64");
+    let send = |requests: u64| {
+        let report = json!({
+            "issuer": ISSUER, "sid": "s", "first_seen_ago": 1, "last_seen_ago": 1,
+            "requests": requests,
+        });
+        let body = json!({"version": 1, "reports": [report]});
+        authority.post("/v1/activity", &body).status
+    };
+    assert_eq!(send(u32::MAX.into()), 204);
+    assert_eq!(send(u64::from(u32::MAX) + 1), 400);
+}
+
 /// Every member is described, and every required one is there.
 #[track_caller]
 fn conforms(document: &Value, schema: &str, value: &Value) {

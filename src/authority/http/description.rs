@@ -205,20 +205,26 @@ fn forbid(properties: &mut Value, names: &[&str]) {
     }
 }
 
-/// Numbers in queries use all 64 bits; those in bodies are below 2^63.
-fn describe_numbers(document: &mut Value) {
-    for operation in operations_in(document) {
-        let parameters = operation
-            .get_mut("parameters")
-            .and_then(Value::as_array_mut);
-        for parameter in parameters.into_iter().flatten() {
-            if let Some(schema) = parameter.get_mut("schema")
-                && schema["format"] == "int64"
+/// Numbers without a sign are described as such, with the largest one that they can be: `int32` and `int64`
+/// would end at half of it.
+fn describe_numbers(described: &mut Value) {
+    match described {
+        Value::Object(members) => {
+            let width = match members.get("format").and_then(Value::as_str) {
+                Some("int32") => Some(("uint32", u64::from(u32::MAX))),
+                Some("int64") => Some(("uint64", u64::MAX)),
+                _ => None,
+            };
+            if let Some((format, largest)) = width
+                && members.get("minimum").is_some_and(Value::is_u64)
             {
-                schema["format"] = "uint64".into();
-                schema["maximum"] = u64::MAX.into();
+                members.insert("format".to_owned(), format.into());
+                members.entry("maximum").or_insert(largest.into());
             }
+            members.values_mut().for_each(describe_numbers);
         }
+        Value::Array(items) => items.iter_mut().for_each(describe_numbers),
+        _ => {}
     }
 }
 
