@@ -162,6 +162,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                         Err(setback) if setback.is_about_sign_in() => {
                             too_weak = too_weak.or(Some(setback));
                         }
+                        Err(setback) if too_weak.is_some() && setback.is_mended_by_sign_in() => {}
                         Err(setback) => return Err(setback),
                     }
                 }

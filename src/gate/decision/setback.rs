@@ -2,7 +2,7 @@
 
 use crate::gate::Wait;
 use crate::gate::policy::{SignIn, TokenRequirement};
-use crate::gate::reason::Reason;
+use crate::gate::reason::{Action, Reason};
 use crate::time::UnixTime;
 
 /// Why a request is not let through, so far.
@@ -82,6 +82,17 @@ impl<'g> Setback<'g> {
     /// Whether another sign-in of the same user would do.
     pub(super) const fn is_about_sign_in(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.reason.is_about_sign_in())
+    }
+
+    /// Whether any new token of the same session or user would do.
+    pub(super) fn is_mended_by_sign_in(&self) -> bool {
+        match self {
+            Self::Refused(Refusal { reason, .. }) => {
+                let action = reason.problem().action;
+                matches!(action, Action::SignIn | Action::Refresh) && !reason.is_revocation()
+            }
+            Self::Waits { .. } => false,
+        }
     }
 
     /// Whether the token would have to be of a certain sign-in.

@@ -14,7 +14,7 @@ use crate::gate::reason::Reason;
 use crate::gate::request::Request;
 use crate::time::UnixTime;
 
-/// `portcullis-step-up=<seconds since 1970>.<number of the round>`.
+/// `portcullis-step-up=<first round, in seconds since 1970>.<number of the round>`.
 const COOKIE: &str = "portcullis-step-up";
 
 /// As many protected pages may be loaded at once before their user has signed in.
@@ -29,7 +29,8 @@ const CLOCKS: Duration = Duration::from_mins(1);
 /// One more time that a browser is sent to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Round {
-    at: UnixTime,
+    /// When the first one was.
+    since: UnixTime,
     /// From 1.
     number: u8,
 }
@@ -40,16 +41,19 @@ impl Round {
         let is_old = refusal.reason == Reason::AuthenticationTooOld;
         let latest = now.later_by(CLOCKS);
         let counts = |last: &Self| {
-            let is_recent = last.at <= latest && now <= last.at.later_by(KEPT_FOR);
+            let is_recent = last.since <= latest && now <= last.since.later_by(KEPT_FOR);
             // Its user has signed in since, as was asked for, and long ago by now.
-            let is_over = is_old && refusal.signed_in_by.is_some_and(|by| by > last.at);
-            is_recent && !is_over
+            let heeded = |by: UnixTime| last.since < by && by <= now;
+            is_recent && !(is_old && refusal.signed_in_by.is_some_and(heeded))
         };
         let rounds = request.cookies().filter_map(Self::read);
-        let counting = rounds.filter(counts);
-        let last = counting.map(|last| last.number).max().unwrap_or(0);
-        let number = last.saturating_add(1);
-        (number <= MAX_ROUNDS).then_some(Self { at: now, number })
+        let last = rounds.filter(counts).max_by_key(|last| last.number);
+        let Self { since, number } = last.unwrap_or(Self {
+            since: now,
+            number: 0,
+        });
+        let number = number.saturating_add(1);
+        (number <= MAX_ROUNDS).then_some(Self { since, number })
     }
 
     fn read(cookie: &[u8]) -> Option<Self> {
@@ -57,16 +61,16 @@ impl Round {
         if name != COOKIE.as_bytes() {
             return None;
         }
-        let (at, number) = str::from_utf8(value).ok()?.split_once('.')?;
-        let at = UnixTime::from_seconds(at.parse().ok()?)?;
+        let (since, number) = str::from_utf8(value).ok()?.split_once('.')?;
+        let since = UnixTime::from_seconds(since.parse().ok()?)?;
         let number = number.parse().ok()?;
-        Some(Self { at, number })
+        Some(Self { since, number })
     }
 
     /// `Set-Cookie` for it.
     pub(super) fn cookie(self) -> String {
-        let (at, number, seconds) = (self.at.seconds(), self.number, KEPT_FOR.as_secs());
-        format!("{COOKIE}={at}.{number}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
+        let (since, number, seconds) = (self.since.seconds(), self.number, KEPT_FOR.as_secs());
+        format!("{COOKIE}={since}.{number}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
     }
 }
 

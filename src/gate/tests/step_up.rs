@@ -170,8 +170,10 @@ fn a_browser_is_sent_to_sign_in_as_is_asked_for_and_never_in_a_loop() {
                  &max_age=300&return_to=%2Fapi%2Fpay%3Fx%3Dy"
             )
         );
-        let expected =
-            format!("portcullis-step-up={at}.{round}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax");
+        let first = NOW + 1;
+        let expected = format!(
+            "portcullis-step-up={first}.{round}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax"
+        );
         assert_eq!(set.as_deref(), Some(&*expected));
         cookies = vec![format!("a=b; {}", expected.split(';').next().unwrap())];
     }
@@ -194,8 +196,8 @@ fn a_browser_is_sent_to_sign_in_as_is_asked_for_and_never_in_a_loop() {
         assert_eq!(status, 302, "{odd}");
         assert!(set.unwrap().contains(".1; "), "{odd}");
     }
-    assert_eq!(load(&gate, &token, NOW + 5 + 900, &cookies), told);
-    assert_eq!(load(&gate, &token, NOW + 6 + 900, &cookies).0, 302);
+    assert_eq!(load(&gate, &token, NOW + 1 + 900, &cookies), told);
+    assert_eq!(load(&gate, &token, NOW + 2 + 900, &cookies).0, 302);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -220,10 +222,12 @@ fn one_who_signs_in_again_and_again_as_is_asked_is_not_taken_for_a_loop() {
         cookies.extend(set.map(|set| set.split(';').next().unwrap().to_owned()));
     }
     assert_eq!(statuses, [302, 302, 302, 302, 302, 401]);
-    // The same where the provider does not say when its users have signed in, however long that takes.
+    // The same where the provider does not say when its users have signed in, or says it wrongly,
+    // however long that takes.
     for said in [
         json!({"exp": NOW + 600}),
         json!({"exp": NOW + 600, "auth_time": NOW - 91}),
+        json!({"exp": NOW + 600, "auth_time": NOW + 3_600}),
     ] {
         let token = token_saying(&said);
         let (mut statuses, mut cookies) = (Vec::new(), Vec::new());
@@ -255,6 +259,29 @@ fn what_no_sign_in_mends_is_told_first_in_any_order() {
         assert_eq!(outcome(&gate, &json!({})), Some(Reason::ScopeMissing));
         assert_eq!(outcome(&gate, &json!({"scope": "admin"})), WEAK);
         assert_eq!(outcome(&gate, &json!({"scope": "admin", "acr": MFA})), None);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_second_token_that_is_missing_does_not_hide_what_is_asked_of_the_first() {
+    let strong = json!({"provider_name": "idp", "acr_values": [MFA]});
+    let other = json!({"provider_name": "other"});
+    for parts in [[&strong, &other], [&other, &strong]] {
+        let gate = gate_with(|configuration| {
+            let providers = &mut configuration["providers"];
+            providers["other"] = providers["idp"].clone();
+            providers["other"]["from_headers"] = json!([{"name": "x-other"}]);
+            providers["other"]["claim_to_headers"] = json!([]);
+            configuration["rules"][1]["requires"] =
+                json!({"requires_all": {"requirements": parts}});
+        });
+        let asked = outcome(&gate, &json!({}));
+        let expected = if parts[0] == &strong {
+            WEAK
+        } else {
+            Some(Reason::TokenMissing)
+        };
+        assert_eq!(asked, expected);
     }
 }
 
