@@ -195,6 +195,13 @@ fn no_client_is_believed_that_names_the_certificate_itself() {
             fronts[0].address_of("balancer"),
             fronts[1].address_of("balancer"),
         ];
+        // Nor is a name in the certificate that Envoy writes there as it is.
+        let named = format!("URI:x://thief;Hash={hash}");
+        let named = scene.issuer.issue_to("a\"b", &named);
+        for address in addresses {
+            let asked = scene.ask_at(address, &token, Some(&named));
+            assert_eq!(asked.0, 401, "{forwarding}: {asked:?}");
+        }
         for lines in [
             &[&*plain][..],
             &[&*open],

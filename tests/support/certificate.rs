@@ -51,14 +51,20 @@ impl Issuer {
 
     /// A certificate for a server of this name, such as `DNS:db.example` or `IP:127.0.0.1`, and its key.
     pub(crate) fn issue(&self, name: &str) -> (String, String) {
-        let file = name.replace(':', "-");
+        self.issue_to("a server", name)
+    }
+
+    /// The same, to a subject of this common name.
+    pub(crate) fn issue_to(&self, subject: &str, name: &str) -> (String, String) {
+        let subject = format!("/CN={subject}");
+        let file = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
         let path = |extension: &str| self.path(&format!("{file}.{extension}"));
         let (request, certificate, key) = (path("request"), path("pem"), path("key"));
         let extensions = path("extensions");
         fs::write(&extensions, format!("subjectAltName={name}\n")).unwrap();
         openssl(&[
             &NEW_KEY,
-            &["-subj", "/CN=a server"],
+            &["-subj", &subject],
             &["-keyout", &key, "-out", &request],
         ]);
         openssl(&[

@@ -230,6 +230,8 @@ impl Listener {
                     "stat_prefix": self.name,
                     "normalize_path": false,
                     "forward_client_cert_details": self.forwards_certificates,
+                    // Names that their holder has chosen, beside the hash.
+                    "set_current_client_cert_details": {"subject": true, "uri": true, "dns": true},
                     "access_log": self.access_log_format.map(access_log).as_slice(),
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "local_reply_config": {"mappers": mappers.as_slice()},
