@@ -205,10 +205,17 @@ impl Observer for &mut Steps<'_> {
         if step == Step::Signature && fault.is_none() {
             self.lines.extend(self.status());
         }
-        if step == Step::Binding && fault == Some(Reason::CertificateMismatch) {
-            let hint =
-                "           hint: `--client-certificate FILE` gives the one of the connection here";
-            self.lines.push(hint.to_owned());
+        let hint = match fault {
+            Some(Reason::CertificateMismatch) => {
+                "`--client-certificate FILE` gives the one of the connection here"
+            }
+            Some(Reason::CertificateUntrusted) => {
+                "names in certificates of proxies, by which they are trusted, are not looked at here"
+            }
+            _ => "",
+        };
+        if !hint.is_empty() {
+            self.lines.push(format!("           hint: {hint}"));
         }
         if step == Step::Keys && fault.is_some() {
             self.lines.push(format!(
