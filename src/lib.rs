@@ -57,6 +57,7 @@ pub mod edge;
 pub mod gate;
 pub mod host;
 mod identity_hash;
+mod json_object;
 pub mod keys;
 mod little_endian;
 pub mod namespace;

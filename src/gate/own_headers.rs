@@ -102,8 +102,9 @@ impl OwnHeaders {
         let mut connection: Option<Vec<u8>> = None;
         for (name, value) in request.lines() {
             if self.has(name) {
-                // Envoy accepts only names in ASCII.
-                taken.extend(str::from_utf8(name));
+                // Envoy accepts only names in ASCII. There are few own ones, however many lines.
+                let name = str::from_utf8(name).ok();
+                taken.extend(name.filter(|name| !taken.contains(name)));
             } else if name == CONNECTION {
                 let list = self.without_own(value).unwrap_or_else(|| value.to_vec());
                 let earlier = connection.take().filter(|earlier| !earlier.is_empty());
@@ -115,8 +116,6 @@ impl OwnHeaders {
                 kept.push((name, Cow::Borrowed(value)));
             }
         }
-        taken.sort_unstable();
-        taken.dedup();
         for name in taken {
             host.remove_request_header(name);
         }

@@ -7,8 +7,6 @@ mod step_up;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use serde_json::json;
-
 use super::alias::reads_as;
 use super::decision::Refusal;
 use super::extraction::{self, Location};
@@ -17,6 +15,7 @@ use super::policy::{SignIn, Words, text_of};
 use super::reason::{Action, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
+use crate::json_object::JsonObject;
 use crate::percent;
 use crate::time::UnixTime;
 use challenge::Challenge;
@@ -189,7 +188,7 @@ impl RefusalSettings {
                     let message = format!("{}: {}", problem.code, problem.detail);
                     headers.push(("grpc-message", message));
                 }
-                String::new()
+                Vec::new()
             }
             ResponseForm::Redirect(round) => {
                 status = 302;
@@ -197,9 +196,9 @@ impl RefusalSettings {
                 let address = login.map(|login| login.address(refusal, request, locations));
                 headers.extend(address.map(|address| ("location", address)));
                 headers.extend(round.map(|round| ("set-cookie", round.cookie())));
-                String::new()
+                Vec::new()
             }
-            ResponseForm::Stripped => String::new(),
+            ResponseForm::Stripped => Vec::new(),
             ResponseForm::Told(representation) => {
                 if let Some(challenge) = Challenge::of(&problem, needed, self) {
                     headers.push(("www-authenticate", challenge.header_value()));
@@ -210,7 +209,7 @@ impl RefusalSettings {
                     }
                     Representation::Text => (
                         "text/plain; charset=utf-8",
-                        format!("{}: {}\n", problem.code, problem.detail),
+                        format!("{}: {}\n", problem.code, problem.detail).into_bytes(),
                     ),
                 };
                 headers.push(("content-type", content_type.to_owned()));
@@ -222,7 +221,7 @@ impl RefusalSettings {
             status,
             grpc_status,
             headers: headers.into_iter().collect(),
-            body: body.into_bytes(),
+            body,
             // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
             details: format!("portcullis_denied{{{}}}", refusal.reason.label()),
         }
@@ -241,24 +240,27 @@ impl<'r> Needed<'r> {
 }
 
 /// The problem document (RFC 9457).
-fn document(problem: &Problem, needed: Option<Needed<'_>>) -> String {
-    let mut document = json!({
-        "type": "about:blank",
-        "title": title(problem.status),
-        "status": problem.status,
-        "code": problem.code,
-        "detail": problem.detail,
-        "action": problem.action.label(),
-    });
-    if let (503, Some(members)) = (problem.status, document.as_object_mut()) {
+fn document(problem: &Problem, needed: Option<Needed<'_>>) -> Vec<u8> {
+    let mut document = JsonObject::begin(Vec::with_capacity(256));
+    document.text("action", Some(problem.action.label()));
+    document.text("code", Some(problem.code));
+    document.text("detail", Some(problem.detail));
+    if let Some(Needed::SignIn(sign_in)) = needed {
+        for (name, value) in sign_in.parameters() {
+            document.text(name, value.as_str());
+            value
+                .as_u64()
+                .inspect(|number| document.number(name, *number));
+        }
+    }
+    if problem.status == 503 {
         // A script of another origin does not see the header.
-        members.insert("retry_after".to_owned(), RETRY_AFTER_SECONDS.into());
+        document.number("retry_after", RETRY_AFTER_SECONDS.into());
     }
-    if let (Some(Needed::SignIn(sign_in)), Some(members)) = (needed, document.as_object_mut()) {
-        let asked = sign_in.parameters();
-        members.extend(asked.map(|(name, value)| (name.to_owned(), value)));
-    }
-    document.to_string()
+    document.number("status", problem.status.into());
+    document.text("title", Some(title(problem.status)));
+    document.text("type", Some("about:blank"));
+    document.end()
 }
 
 impl Login {

@@ -23,6 +23,7 @@ mod fill;
 mod names;
 mod recent;
 
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use bucket::Changed;
@@ -216,23 +217,21 @@ impl SharedFilter {
         after: u64,
         changes: &[Change],
     ) -> bool {
-        let numbered = (1..).zip(changes);
-        let mut located: Vec<_> = numbered
-            .filter_map(|(number, change)| {
-                Some((
-                    record_of(change, state)?,
-                    after.saturating_add(number),
-                    change,
-                ))
-            })
+        let located: BinaryHeap<_> = changes
+            .iter()
+            .enumerate()
+            .filter_map(|(position, change)| Some((record_of(change, state)?, position)))
             .collect();
-        // Within each record, changes stay in the order of their numbers.
-        located.sort_unstable_by_key(|(record, sequence, _)| (*record, *sequence));
+        // Within each record, changes stay in their order. A heap takes less code than a slice's sorting.
+        let located = located.into_sorted_vec();
         located.chunk_by(|a, b| a.0 == b.0).all(|own| {
-            let Some(((record, index), ..)) = own.first() else {
+            let Some(((record, index), _)) = own.first() else {
                 return true;
             };
-            let own = own.iter().map(|(_, sequence, change)| (*sequence, *change));
+            let own = own.iter().filter_map(|(_, position)| {
+                let sequence = (1 + *position as u64).saturating_add(after);
+                Some((sequence, changes.get(*position)?))
+            });
             self.update(host, state, *record, *index, |body| match record {
                 RecordKind::Page => page_changed(body, own.clone()),
                 RecordKind::Bucket => bucket::changed(body, after, own.clone()),

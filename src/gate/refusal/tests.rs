@@ -1,4 +1,5 @@
 use serde_json::Value;
+use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;

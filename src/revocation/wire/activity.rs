@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use crate::json_object::JsonObject;
+
 /// The path for an `ActivityRequest`.
 pub const ACTIVITY_PATH: &str = "/v1/activity";
 
@@ -142,16 +144,16 @@ impl ActivityBody {
     #[must_use]
     pub fn new(interval: Duration, is_incomplete: bool) -> Self {
         let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-        let mut text = Object::begin(Vec::new());
+        let mut text = JsonObject::begin(Vec::new());
         text.number("version", u64::from(ACTIVITY_VERSION));
         text.number("interval", interval);
         if is_incomplete {
             text.name("incomplete");
-            text.0.extend_from_slice(b"true");
+            text.raw(b"true");
         }
         text.name("reports");
         Self {
-            text: text.0,
+            text: text.unended(),
             count: 0,
         }
     }
@@ -196,7 +198,7 @@ impl ActivityBody {
 
 impl Report {
     fn write_to(&self, text: &mut Vec<u8>) {
-        let mut object = Object::begin(std::mem::take(text));
+        let mut object = JsonObject::begin(std::mem::take(text));
         object.text("issuer", Some(&self.issuer));
         let names = [
             ("subject", &self.subject),
@@ -222,66 +224,27 @@ impl Report {
             }
         }
         object.name("sightings");
-        object.0.push(b'[');
+        let mut sightings = object.unended();
+        sightings.push(b'[');
         for (position, sighting) in self.sightings.iter().enumerate() {
             if position > 0 {
-                object.0.push(b',');
+                sightings.push(b',');
             }
-            object.0 = sighting.write_after(object.0);
+            sightings = sighting.write_after(sightings);
         }
-        object.0.push(b']');
-        *text = object.end();
+        sightings.extend_from_slice(b"]}");
+        *text = sightings;
     }
 }
 
 impl Sighting {
     fn write_after(&self, text: Vec<u8>) -> Vec<u8> {
-        let mut object = Object::begin(text);
+        let mut object = JsonObject::begin(text);
         object.text("network", self.network.as_deref());
         object.text("user_agent", self.user_agent.as_deref());
         object.number("requests", u64::from(self.requests));
         object.number("last_seen_ago", self.last_seen_ago);
         object.end()
-    }
-}
-
-/// An object of JSON that is being written at the end of a text.
-struct Object(Vec<u8>);
-
-impl Object {
-    fn begin(mut text: Vec<u8>) -> Self {
-        text.push(b'{');
-        Self(text)
-    }
-
-    fn name(&mut self, member: &str) {
-        if self.0.last() != Some(&b'{') {
-            self.0.push(b',');
-        }
-        self.write(member);
-        self.0.push(b':');
-    }
-
-    fn text(&mut self, member: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            self.name(member);
-            self.write(text);
-        }
-    }
-
-    fn number(&mut self, member: &str, number: u64) {
-        self.name(member);
-        self.0.extend_from_slice(number.to_string().as_bytes());
-    }
-
-    fn write(&mut self, text: &str) {
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut self.0, text);
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
     }
 }
 

