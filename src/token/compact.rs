@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::{
-    Algorithm, Backend, ClaimError, Claims, JsonError, KeySet, Members, SignatureError, heap,
+    Algorithm, Backend, ClaimError, Claims, JsonError, Key, KeySet, Members, SignatureError, heap,
     parse_object, signature,
 };
 use crate::host::SignatureHost;
@@ -143,6 +143,14 @@ impl<'t> UnverifiedToken<'t> {
     ///
     /// [`TokenError`] with the first fault.
     pub fn parse_up_to(max_bytes: usize, token: &'t [u8]) -> Result<Self, TokenError> {
+        Self::parse_with_key(max_bytes, token).map(|(token, _)| token)
+    }
+
+    /// The same, and the `jwk` that its sender has put into the header.
+    pub(super) fn parse_with_key(
+        max_bytes: usize,
+        token: &'t [u8],
+    ) -> Result<(Self, Option<Value>), TokenError> {
         limit(token, max_bytes)?;
         let (signing_input, header, claims, signature) = split(token)?;
         limit(header, MAX_HEADER_CHARACTERS)?;
@@ -150,7 +158,7 @@ impl<'t> UnverifiedToken<'t> {
         if header.get("crit").is_some() {
             return Err(TokenError::CriticalHeader);
         }
-        Ok(Self {
+        let token = Self {
             signing_input,
             algorithm: parameter(&mut header, "alg")?
                 .ok_or(TokenError::HeaderParameter { name: "alg" })?,
@@ -158,6 +166,22 @@ impl<'t> UnverifiedToken<'t> {
             token_type: parameter(&mut header, "typ")?,
             claims: Claims::new(object(Part::Claims, claims)?)?,
             signature: decode(Part::Signature, signature)?,
+        };
+        Ok((token, header.take("jwk")))
+    }
+
+    /// Whether this key, which has to be for the token's algorithm, has made the signature.
+    pub(super) fn is_signed_by(
+        &self,
+        key: &Key,
+        backend: Backend,
+        host: &impl SignatureHost,
+    ) -> bool {
+        let algorithm = Algorithm::from_name(&self.algorithm);
+        algorithm.is_some_and(|algorithm| {
+            let (text, signature) = (self.signing_input, &self.signature);
+            key.verifies(algorithm)
+                && signature::verify(key, algorithm, backend, host, text, signature)
         })
     }
 

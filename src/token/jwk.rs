@@ -12,9 +12,18 @@ use serde_json::{Value, json};
 use super::algorithm::Family;
 use super::der::{rsa_numbers, without_zeros};
 use super::{Algorithm, KeyError};
+use crate::json_object::JsonObject;
 
 /// Members that only a private key has (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
+
+/// Whether there is any member of a private or secret key, even an empty one.
+pub(super) fn is_private(jwk: &Value) -> bool {
+    PRIVATE
+        .iter()
+        .chain(&["k"])
+        .any(|name| jwk.get(name).is_some())
+}
 
 /// A member of a JWK, unless it says nothing: some libraries write `null` or `""` for what is not
 /// there.
@@ -147,6 +156,24 @@ pub(super) fn public(kind: Algorithm, bits: &[u8]) -> Option<Value> {
     })
 }
 
+/// The thumbprint of a key (RFC 7638) by SHA-256, in base64url without padding; `None` for what is no key with
+/// a public part. The members count as they are written: another spelling of the same key has another one.
+#[must_use]
+pub fn thumbprint(jwk: &Value) -> Option<String> {
+    // In the order of their names.
+    let required: &[&str] = match text(jwk, "kty")? {
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        "RSA" => &["e", "kty", "n"],
+        _ => return None,
+    };
+    let mut object = JsonObject::begin(Vec::with_capacity(192));
+    for name in required {
+        object.text(name, Some(text(jwk, name)?));
+    }
+    Some(URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(&object.end())))
+}
+
 /// `use`: for signatures, or in a SPIFFE bundle for tokens (SPIFFE Trust Domain and Bundle section
 /// 4.2.2).
 fn is_for_tokens(usage: &str) -> bool {
@@ -164,5 +191,46 @@ fn refused(name: &'static str, value: &Value) -> KeyError {
     match value {
         Value::String(text) => KeyError::member(name, text),
         other => KeyError::member(name, &other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_thumbprint_is_that_of_the_rfcs() {
+        // RFC 7638 section 3.1.
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs\
+                 tn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpb\
+                 ISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let rsa = json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"});
+        let expected = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
+        assert_eq!(thumbprint(&rsa).as_deref(), Some(expected));
+        // RFC 8037 appendix A.3.
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let ed25519 = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+        let expected = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+        assert_eq!(thumbprint(&ed25519).as_deref(), Some(expected));
+        // The key of RFC 9449 section 4.1, and the token of section 6.1 that is bound to it.
+        let ec = json!({
+            "kty": "EC",
+            "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
+            "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA",
+            "crv": "P-256",
+        });
+        let expected = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+        assert_eq!(thumbprint(&ec).as_deref(), Some(expected));
+        for odd in [
+            json!({}),
+            json!("EC"),
+            json!({"kty": "oct", "k": "x"}),
+            json!({"kty": "OKP", "crv": "Ed25519", "x": 7}),
+            json!({"kty": "EC", "crv": "P-256", "x": "x"}),
+        ] {
+            assert_eq!(thumbprint(&odd), None, "{odd}");
+        }
     }
 }
