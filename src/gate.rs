@@ -13,6 +13,7 @@ mod allocator;
 mod checks;
 mod configuration;
 mod decision;
+mod dpop;
 mod extraction;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
@@ -63,7 +64,8 @@ use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::time::UnixTime;
 use crate::token::Backend;
 use decision::{Decision, Refusal, Setback};
-use refusal::Refusals;
+use policy::Provider;
+use refusal::{AskedProof, Refusals};
 use request::Request;
 use verification::Verification;
 
@@ -337,8 +339,8 @@ impl Gate {
     fn refuse(&self, host: &impl Host, request: &Request, refusal: Refusal<'_>) {
         let reason = refusal.reason;
         let providers = &self.policy.providers;
-        let provider = refusal.provider.and_then(|index| providers.get(index));
-        let provider = provider.map(|provider| &*provider.name);
+        let own = refusal.provider.and_then(|index| providers.get(index));
+        let provider = own.map(|provider| &*provider.name);
         host.count(Outcome::Refused(reason), refusal.provider);
         host.debug(|| {
             format!(
@@ -356,8 +358,29 @@ impl Gate {
             None
         };
         let now = || UnixTime::from_milliseconds(host.now_milliseconds());
+        let proofs = own.and_then(|provider| self.asked_proof(host, provider, reason, &now));
+        let proofs = proofs.as_ref();
         let refusals = &self.refusals;
-        host.respond(&refusals.response(refusal, request, locations, allow, &now));
+        host.respond(&refusals.response(refusal, request, locations, allow, proofs, &now));
+    }
+
+    /// What a client is told of proofs of keys, where its token could have been refused for one.
+    fn asked_proof<'p>(
+        &self,
+        host: &impl Host,
+        provider: &'p Provider,
+        reason: Reason,
+        now: &dyn Fn() -> UnixTime,
+    ) -> Option<AskedProof<'p>> {
+        let dpop = provider.possession.dpop()?;
+        let has_challenge = reason.problem().challenge != ChallengeKind::Absent;
+        let nonce = || self.verification.proofs.as_ref()?.nonce(host, now());
+        let nonce = if dpop.needs_nonce { nonce() } else { None };
+        has_challenge.then_some(AskedProof {
+            dpop,
+            is_required: provider.possession.requires_key(),
+            nonce,
+        })
     }
 }
 

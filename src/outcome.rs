@@ -66,6 +66,26 @@ pub enum Reason {
     CertificateUntrusted,
     /// The token is bound to nothing, and the provider's have to be.
     TokenUnbound,
+    /// The token is bound to a key, and there is no proof (`DPoP`) that the sender has it.
+    ProofMissing,
+    /// The proof is not a well-formed one: two headers, no JWT of its type, another algorithm, no key.
+    ProofMalformed,
+    /// The proof is of another key than the token's, or for another token (`ath`).
+    ProofTokenMismatch,
+    /// The proof is for another method (`htm`) or URI (`htu`).
+    ProofTargetMismatch,
+    /// The proof was made too long ago, or ahead of the clock here.
+    ProofOutdated,
+    /// The proof has no nonce of this edge, or an old one.
+    ProofNonceMissing,
+    /// The key in the proof has not made its signature.
+    ProofForged,
+    /// The proof was used before.
+    ProofReplayed,
+    /// Whether the proof was used before cannot be told: there are too many, or the memory for it is disturbed.
+    ProofsUnavailable,
+    /// A token that is bound to a key was sent as `Bearer`, or one that is not as `DPoP`.
+    SchemeMismatch,
     /// `sub` is not one of the provider's subjects.
     SubjectMismatch,
     /// A scope is missing that the rule asks for.
@@ -169,7 +189,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 64] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -199,6 +219,16 @@ impl Reason {
         Self::CertificateMismatch,
         Self::CertificateUntrusted,
         Self::TokenUnbound,
+        Self::ProofMissing,
+        Self::ProofMalformed,
+        Self::ProofTokenMismatch,
+        Self::ProofTargetMismatch,
+        Self::ProofOutdated,
+        Self::ProofNonceMissing,
+        Self::ProofForged,
+        Self::ProofReplayed,
+        Self::ProofsUnavailable,
+        Self::SchemeMismatch,
         Self::SubjectMismatch,
         Self::ScopeMissing,
         Self::ClaimMismatch,
@@ -259,6 +289,16 @@ impl Reason {
             Self::CertificateMismatch => "certificate_mismatch",
             Self::CertificateUntrusted => "certificate_untrusted",
             Self::TokenUnbound => "token_unbound",
+            Self::ProofMissing => "proof_missing",
+            Self::ProofMalformed => "proof_malformed",
+            Self::ProofTokenMismatch => "proof_token_mismatch",
+            Self::ProofTargetMismatch => "proof_target_mismatch",
+            Self::ProofOutdated => "proof_outdated",
+            Self::ProofNonceMissing => "proof_nonce_missing",
+            Self::ProofForged => "proof_forged",
+            Self::ProofReplayed => "proof_replayed",
+            Self::ProofsUnavailable => "proofs_unavailable",
+            Self::SchemeMismatch => "scheme_mismatch",
             Self::SubjectMismatch => "subject_mismatch",
             Self::ScopeMissing => "scope_missing",
             Self::ClaimMismatch => "claim_mismatch",

@@ -78,13 +78,14 @@ impl ByRequest<'_> {
         self.provider.check_times(claims, self.now)
     }
 
-    /// Whether the request may use the token, by what it is bound to.
+    /// Whether the request may use the token, by what it is bound to. Whether a proof of its key has to come
+    /// with it.
     pub(super) fn check_binding(
         &self,
         token: &KnownToken,
         request: &Request,
         property: Property<'_>,
-    ) -> Result<(), Reason> {
+    ) -> Result<bool, Reason> {
         let possession = &self.provider.possession;
         possession.check(token.binding(), token.claims(), request, property)
     }

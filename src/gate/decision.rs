@@ -21,9 +21,12 @@ pub(super) use setback::{Refusal, Setback};
 use super::activity::Activity;
 use super::admitted::Admitted;
 use super::checks::{ByRequest, ByToken};
+use super::dpop::{self, Presented, Proof};
 use super::extraction::{self, Found};
 use super::own_headers::Spoofing;
-use super::policy::{Alternatives, Otherwise, Provider, Requirement, SignIn, TokenRequirement};
+use super::policy::{
+    Alternatives, Dpop, Otherwise, Provider, Requirement, SignIn, TokenRequirement,
+};
 use super::reason::{Admission, Reason};
 use super::request::Request;
 use super::token_cache::KnownToken;
@@ -45,6 +48,8 @@ pub(super) struct Pass<'g> {
     index: usize,
     found: Found<'g>,
     pub(super) token: Rc<KnownToken>,
+    /// What has come with it, if it is bound to a key.
+    proof: Option<Proof>,
     admission: Admission,
 }
 
@@ -98,6 +103,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     /// should see them. `spoofing` says whether it came with headers that only the gate may set.
     pub(super) fn decide(&mut self, spoofing: Spoofing) -> Result<Admission, Setback<'g>> {
         let admission = self.choose_requirement_and_meet_it(spoofing)?;
+        self.use_proofs()?;
         if let Some(routes) = &self.gate.policy.session_routes
             && let Some(route) = self.request.target().and_then(|target| routes.of(target))
             && admission != Admission::CorsPreflight
@@ -324,7 +330,14 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         let property = |path: &[&str]| self.host.property(path);
         let binding = by_request.check_binding(&candidate, self.request, &property);
-        self.told(Step::Binding, binding)?;
+        let needs_proof = self.told(Step::Binding, binding)?;
+        let proof = match provider.possession.dpop() {
+            None => None,
+            Some(dpop) => {
+                let proof = self.check_proof(provider, dpop, needs_proof, &candidate, &found);
+                self.told(Step::Proof, proof)?
+            }
+        };
         let (admission, token) = self.check_revocation(index, candidate, now)?;
         if let Some(sign_in) = &requirement.sign_in {
             // Last, since a new sign-in helps nothing of the rest.
@@ -340,8 +353,64 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             index,
             found,
             token,
+            proof,
             admission,
         })
+    }
+
+    /// Whether the sender has shown that it has the key of the token, and has sent the token as one that is
+    /// bound to a key if it is (RFC 9449 sections 4.3 and 7.1).
+    fn check_proof(
+        &self,
+        provider: &Provider,
+        dpop: &Dpop,
+        is_needed: bool,
+        candidate: &Candidate,
+        found: &Found<'g>,
+    ) -> Result<Option<Proof>, Reason> {
+        let verification = &self.gate.verification;
+        let presented = Presented {
+            host: self.host,
+            request: self.request,
+            token: &found.token,
+            locations: &found.locations,
+            claims: candidate.claims(),
+            now: UnixTime::from_milliseconds(self.now_milliseconds()),
+            clock_skew: provider.clock_skew,
+            backend: verification.backend,
+        };
+        if presented
+            .is_under(dpop::SCHEME)
+            .is_some_and(|is_dpop| is_dpop != is_needed)
+        {
+            return Err(Reason::SchemeMismatch);
+        }
+        if !is_needed {
+            return Ok(None);
+        }
+        let proofs = verification.proofs.as_ref();
+        let proofs = proofs.ok_or(Reason::ProofsUnavailable)?;
+        proofs.check(dpop, &presented).map(Some)
+    }
+
+    /// Uses the proofs of the tokens that were found good. A request is decided again after it has waited, so
+    /// this comes when nothing can make it wait.
+    fn use_proofs(&self) -> Result<(), Setback<'g>> {
+        let Some(proofs) = &self.gate.verification.proofs else {
+            return Ok(());
+        };
+        let mut used = Vec::new();
+        for pass in &self.passes {
+            // One that two providers have looked at is used once.
+            if let Some(proof) = pass.proof
+                && !used.contains(&proof)
+            {
+                used.push(proof);
+                let noted = proofs.note(self.host, proof);
+                noted.map_err(|reason| Setback::from(reason).about(pass.index, None))?;
+            }
+        }
+        Ok(())
     }
 
     /// How, and how long ago, the user has signed in, as far as it is asked for.

@@ -11,7 +11,7 @@ use super::alias::reads_as;
 use super::decision::Refusal;
 use super::extraction::{self, Location};
 use super::path;
-use super::policy::{SignIn, Words, text_of};
+use super::policy::{Dpop, SignIn, Words, text_of};
 use super::reason::{Action, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
@@ -77,6 +77,25 @@ enum Needed<'r> {
     SignIn(&'r SignIn),
 }
 
+/// How proofs of keys are verified that may come with a refused token.
+#[derive(Debug)]
+pub(super) struct AskedProof<'r> {
+    pub(super) dpop: &'r Dpop,
+    /// Whether a token without one is refused.
+    pub(super) is_required: bool,
+    /// The nonce for the next one.
+    pub(super) nonce: Option<String>,
+}
+
+impl AskedProof<'_> {
+    /// The names of the algorithms that count.
+    fn algorithms(&self) -> String {
+        let names = self.dpop.rules.algorithms.iter();
+        let names: Vec<_> = names.map(|algorithm| algorithm.name()).collect();
+        names.join(" ")
+    }
+}
+
 /// The answers to refused requests. Most are the same for every client and are made once, so that a
 /// flood of forged tokens costs little.
 #[derive(Debug)]
@@ -99,19 +118,21 @@ impl Refusals {
 
     /// The answer to a request. It repeats nothing of the request except the return address of a
     /// redirect, without the tokens that may be in its `locations`, and how often there was one. `allow`
-    /// names the methods where the method is refused; `now` tells the time.
+    /// names the methods where the method is refused; `proofs` says how proofs of keys are verified, where they
+    /// are; `now` tells the time.
     pub(super) fn response<'l>(
         &self,
         refusal: Refusal<'_>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
         allow: Option<String>,
+        proofs: Option<&AskedProof<'_>>,
         now: &dyn Fn() -> UnixTime,
     ) -> Rc<Response> {
         let form = self.settings.form(refusal, request, now);
         let needed = Needed::of(refusal);
         let common = match form {
-            _ if allow.is_some() => None,
+            _ if allow.is_some() || proofs.is_some() => None,
             ResponseForm::Grpc => Some(0),
             ResponseForm::Stripped => Some(1),
             ResponseForm::Told(Representation::Problem) if needed.is_none() => Some(2),
@@ -119,7 +140,8 @@ impl Refusals {
             ResponseForm::Redirect(_) | ResponseForm::Told(_) => None,
         };
         let settings = &self.settings;
-        let new = || Rc::new(settings.response(refusal, form, needed, request, locations, allow));
+        let new =
+            || Rc::new(settings.response(refusal, form, needed, request, locations, allow, proofs));
         let index = common.map(|form| refusal.reason as usize * COMMON_FORMS + form);
         match index.and_then(|index| self.made.get(index)) {
             Some(made) => Rc::clone(made.get_or_init(new)),
@@ -150,7 +172,7 @@ impl RefusalSettings {
                         return ResponseForm::Redirect(Some(round));
                     }
                 }
-                Action::Wait | Action::None => {}
+                Action::Retry | Action::Wait | Action::None => {}
             }
         }
         if self.is_stripped {
@@ -168,6 +190,7 @@ impl RefusalSettings {
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
         allow: Option<String>,
+        proofs: Option<&AskedProof<'_>>,
     ) -> Response {
         let problem = refusal.reason.problem();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
@@ -175,6 +198,8 @@ impl RefusalSettings {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
         }
         headers.extend(allow.map(|methods| ("allow", methods)));
+        let nonce = proofs.and_then(|asked| asked.nonce.clone());
+        headers.extend(nonce.map(|nonce| ("dpop-nonce", nonce)));
         let (mut status, mut grpc_status) = (problem.status, None);
         let body = match form {
             // A response of trailers only, all of which are in the headers. Envoy could make one of
@@ -200,7 +225,7 @@ impl RefusalSettings {
             }
             ResponseForm::Stripped => Vec::new(),
             ResponseForm::Told(representation) => {
-                if let Some(challenge) = Challenge::of(&problem, needed, self) {
+                for challenge in Challenge::of(&problem, needed, proofs, self) {
                     headers.push(("www-authenticate", challenge.header_value()));
                 }
                 let (content_type, body) = match representation {

@@ -101,7 +101,9 @@ impl Injections {
                 let may_lack = !header.is_identity && session.unfit == Unfit::Omit;
                 made.or_else(|reason| if may_lack { Ok(None) } else { Err(reason) })
             });
-            claim.chain([forwardable(provider.name.clone())]).collect()
+            let key = provider.possession.thumbprint(claims).unwrap_or_default();
+            let more = [provider.name.clone(), key.to_owned()].map(forwardable);
+            claim.chain(more).collect()
         });
         Ok(present(
             session.names(),

@@ -4,6 +4,7 @@ mod claims;
 mod host_faults;
 mod locations;
 mod missing_keys;
+mod proofs;
 mod requirements;
 mod routes;
 mod session_headers;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::Wait;
 use super::decision::Setback;
+use super::dpop::Proofs;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
 use super::revocation::{CheckOutcome, Finding, Posture, Revocations};
@@ -27,6 +28,8 @@ pub(super) struct Verification {
     pub(super) backend: Backend,
     pub(super) cache: TokenCache,
     pub(super) revocations: Option<Revocations>,
+    /// Where a provider has proofs of keys verified.
+    pub(super) proofs: Option<Proofs>,
 }
 
 /// A token with a good signature. Its claims are still to be checked, and whether it was revoked.
@@ -60,6 +63,11 @@ impl Verification {
             backend,
             cache: TokenCache::new(secret),
             revocations: policy.revocation.clone().map(Revocations::new),
+            proofs: policy
+                .providers
+                .iter()
+                .any(|provider| provider.possession.dpop().is_some())
+                .then(|| Proofs::new(&policy.record_secret)),
         }
     }
 

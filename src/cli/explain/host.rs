@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::Arguments;
 use crate::gate::{Outcome, Verdict, Wait};
@@ -28,6 +29,7 @@ pub(super) struct ExplainingHost {
     properties: Vec<(String, String)>,
     edits: RefCell<Vec<String>>,
     response: RefCell<Option<Response>>,
+    shared: RefCell<BTreeMap<String, Vec<u8>>>,
 }
 
 impl ExplainingHost {
@@ -40,6 +42,7 @@ impl ExplainingHost {
             properties: Vec::new(),
             edits: RefCell::default(),
             response: RefCell::default(),
+            shared: RefCell::default(),
         };
         for (name, value) in [
             (":method", &*arguments.method),
@@ -150,14 +153,17 @@ impl SignatureHost for ExplainingHost {
     }
 }
 
-/// There is no shared data.
+/// What the one request writes itself, and nothing else.
 impl SharedData for ExplainingHost {
-    fn shared(&self, _key: &str) -> Option<SharedValue> {
-        None
+    fn shared(&self, key: &str) -> Option<SharedValue> {
+        let bytes = self.shared.borrow().get(key)?.clone();
+        Some(SharedValue { bytes, version: 1 })
     }
 
-    fn set_shared(&self, _key: &str, _value: &[u8], _expected: Expected) -> bool {
-        false
+    fn set_shared(&self, key: &str, value: &[u8], _expected: Expected) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        shared.insert(key.to_owned(), value.to_vec());
+        true
     }
 }
 

@@ -238,6 +238,7 @@ const fn name(step: Step) -> &'static str {
         Step::Audience => "it is meant for this audience",
         Step::Subject => "its subject is let in",
         Step::Binding => "it needs no proof of possession, or there is one",
+        Step::Proof => "its sender has its key, if it is bound to one",
         Step::Scopes => "it has the scopes",
         Step::Claims => "it has the claims",
         Step::Strength => "its user has signed in strongly enough",

@@ -6,7 +6,9 @@ use super::headers::header_name;
 use super::{claims, keys, matchers};
 use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
-use crate::gate::policy::{Forwarders, IssuedAhead, Possession, Provider, comparable_audience};
+use crate::gate::policy::{
+    Dpop, Forwarders, IssuedAhead, Possession, Provider, Verified, comparable_audience,
+};
 use crate::revocation::CutOffBy;
 use crate::token::{
     Algorithm, DEFAULT_MAX_CANDIDATES, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
@@ -33,7 +35,7 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let subjects = fields.optional("subjects").map(matchers::text);
         let rules = key_rules(fields);
         let keys = keys::source(fields, issuer, &rules);
-        let locations = locations(fields);
+        let mut locations = locations(fields);
         let max_token_bytes =
             fields.number("max_token_bytes", MAX_TOKEN_BYTES_RANGE, MAX_TOKEN_BYTES);
         let forward = fields.nullable_flag("forward", false);
@@ -50,6 +52,12 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let cut_off_by = cut_off_by(fields);
         let honours_status = fields.strict_word("status_list", &STATUS_LIST, false);
         ignored(fields);
+        if locations.is_empty() {
+            locations.push(Location::Header(HeaderLocation::authorization()));
+            if matches!(&possession, Ok(possession) if possession.dpop().is_some()) {
+                locations.push(Location::Header(HeaderLocation::dpop()));
+            }
+        }
         let clock_skew = clock_skew.unwrap_or(Ok(DEFAULT_CLOCK_SKEW_SECONDS))?;
         Ok(Provider {
             name: name.to_owned(),
@@ -90,13 +98,18 @@ fn possession(fields: &mut Fields<'_>) -> Read<Possession> {
         });
     };
     let verified = node.object(|fields| {
-        let certificate = fields.required("mtls");
-        let forwarders = certificate.and_then(forwarders);
+        let certificate = fields.optional("mtls").map(forwarders).transpose();
+        let dpop = fields.optional("dpop").map(dpop).transpose();
         let is_required = fields.strict_word("required", &REQUIRED, false);
-        forwarders.map(|forwarders| Possession::Certificate {
+        let (certificate, dpop) = (certificate?, dpop?);
+        if certificate.is_none() && dpop.is_none() {
+            return Err(node.fault("expected `dpop` or `mtls`"));
+        }
+        Ok(Possession::Verified(Verified {
             is_required,
-            forwarders,
-        })
+            certificate,
+            dpop,
+        }))
     });
     if allows {
         return Err(node.fault(
@@ -107,6 +120,41 @@ fn possession(fields: &mut Fields<'_>) -> Read<Possession> {
 }
 
 /// Proxies that are believed when they say which certificate their client has shown; none without `xfcc`.
+/// How proofs of keys are verified.
+fn dpop(node: Node<'_>) -> Read<Dpop> {
+    node.object(|fields| {
+        let algorithms = fields.each("algorithms", |node| {
+            let algorithm = algorithm(node)?;
+            if algorithm.is_symmetric() {
+                return Err(node.fault("expected an algorithm with a public key"));
+            }
+            Ok(algorithm)
+        });
+        let max_age = fields.optional("max_age").map(|node| {
+            let age = node.duration()?;
+            if age > LONGEST_PROOF_AGE {
+                return Err(
+                    node.fault("expected at most `300s`: used proofs are remembered for as long")
+                );
+            }
+            Ok(age)
+        });
+        Ok(Dpop {
+            rules: KeyRules {
+                algorithms: if algorithms.is_empty() {
+                    KeyRules::asymmetric().algorithms
+                } else {
+                    algorithms
+                },
+                ..KeyRules::default()
+            },
+            max_age: max_age.unwrap_or(Ok(DEFAULT_PROOF_AGE))?,
+            needs_nonce: fields.strict_word("nonce", &NONCE, false),
+            trusts_forwarded_proto: fields.flag("trust_forwarded_proto", false),
+        })
+    })
+}
+
 fn forwarders(node: Node<'_>) -> Read<Forwarders> {
     node.object(|fields| {
         let Some(node) = fields.optional("xfcc") else {
@@ -151,6 +199,14 @@ fn is_host(name: &str) -> bool {
 }
 
 /// Which tokens have to be bound to a key.
+const NONCE: [(&str, bool); 2] = [("off", false), ("required", true)];
+
+/// How long ago a proof may have been made, unless the operator says otherwise.
+const DEFAULT_PROOF_AGE: Duration = Duration::from_mins(1);
+
+/// The longest that the operator may say.
+const LONGEST_PROOF_AGE: Duration = Duration::from_mins(5);
+
 const REQUIRED: [(&str, bool); 2] = [("when_bound", false), ("always", true)];
 
 /// Whether the status lists that tokens refer to count.
@@ -198,13 +254,8 @@ pub(super) fn comparable(audiences: &[String]) -> Vec<String> {
 }
 
 fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
-    let algorithms = fields.each("algorithms", |node| {
-        let algorithm = Algorithm::from_name(node.text()?);
-        algorithm
-            .ok_or_else(|| node.fault("expected the name of an algorithm, `RS256` for instance"))
-    });
     KeyRules {
-        algorithms,
+        algorithms: fields.each("algorithms", algorithm),
         allow_symmetric: fields.nullable_flag("allow_symmetric_keys", false),
         max_candidates: fields.number(
             "max_candidate_keys",
@@ -217,6 +268,11 @@ fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
 /// `Authorization: Bearer` by default. `jwt_authn` takes the query parameter `access_token` then
 /// too, which RFC 9700 section 4.3.2 advises against: URLs are kept in logs and histories, and a
 /// link could carry a token of the one who made it to the one who follows it.
+fn algorithm(node: Node<'_>) -> Read<Algorithm> {
+    let algorithm = Algorithm::from_name(node.text()?);
+    algorithm.ok_or_else(|| node.fault("expected the name of an algorithm, `RS256` for instance"))
+}
+
 fn locations(fields: &mut Fields<'_>) -> Vec<Location> {
     let mut locations = fields.each("from_headers", header_location);
     let parameters = fields.texts("from_params");
@@ -228,9 +284,6 @@ fn locations(fields: &mut Fields<'_>) -> Vec<Location> {
             .into_iter()
             .map(|name| Location::Cookie(CookieLocation { name, duplicates })),
     );
-    if locations.is_empty() {
-        locations.push(Location::Header(HeaderLocation::authorization()));
-    }
     locations
 }
 

@@ -2,6 +2,7 @@
 //! tokens that are not meant for it are removed.
 
 use super::{Decision, Observer, Pass, Setback, Step};
+use crate::gate::dpop;
 use crate::gate::extraction::{self, Stripped};
 use crate::gate::reason::Reason;
 use crate::gate::session;
@@ -33,6 +34,14 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             self.request,
             self.passes.iter().flat_map(Pass::stripped),
         );
+        // A proof is for the token that is taken off, and of no use without it.
+        if self
+            .passes
+            .iter()
+            .any(|pass| pass.proof.is_some() && !pass.provider.forward)
+        {
+            self.host.remove_request_header(dpop::HEADER);
+        }
         for (number, pass) in self.passes.iter().enumerate() {
             for (name, value) in self.headers(number, pass).into_iter().flatten() {
                 self.host.set_request_header(name, value.as_bytes());

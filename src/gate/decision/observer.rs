@@ -31,6 +31,8 @@ pub enum Step {
     Claims,
     /// Nothing has to be proved of `cnf`, or it was proved.
     Binding,
+    /// The sender has shown that it has the key that the token is bound to, where that is looked at.
+    Proof,
     /// It was not revoked.
     Revocation,
     /// The user has signed in in one of the ways that the rule asks for, if it does: `acr` and `amr`.

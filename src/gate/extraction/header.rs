@@ -22,6 +22,20 @@ impl HeaderLocation {
         }
     }
 
+    /// `Authorization: DPoP` (RFC 9449 section 7.1).
+    pub(in crate::gate) fn dpop() -> Self {
+        Self {
+            prefix: "DPoP ".to_owned(),
+            ..Self::authorization()
+        }
+    }
+
+    /// The authentication scheme, in `Authorization`.
+    pub(in crate::gate) fn scheme(&self) -> Option<&str> {
+        self.is_authorization()
+            .then(|| self.prefix.trim_ascii_end())
+    }
+
     /// The token in a value of this header, if there is one.
     ///
     /// The prefix has to come first, and any blanks may follow. An authentication scheme is

@@ -23,6 +23,9 @@ const IDENTITIES: usize = 5;
 /// The header with the provider's name, after the prefix.
 const PROVIDER: &str = "provider";
 
+/// The header with the thumbprint of what the token is bound to, after the prefix.
+const KEY: &str = "key";
+
 /// One entry of `claim_to_headers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::gate) struct ClaimHeader {
@@ -63,7 +66,7 @@ pub(in crate::gate) struct SessionHeaders {
     pub(in crate::gate) unfit: Unfit,
 }
 
-/// One header of the standard set but the provider's.
+/// One header of the standard set that is taken from a claim.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gate) struct StandardHeader {
     /// The claims that it is taken from; the first that is present counts.
@@ -86,7 +89,7 @@ impl SessionHeaders {
     pub(in crate::gate) fn new(prefix: &str, unfit: Unfit) -> Self {
         let prefix = prefix.to_ascii_lowercase();
         let suffixes = STANDARD_SET.iter().map(|(suffix, _)| *suffix);
-        let names = suffixes.chain([PROVIDER]);
+        let names = suffixes.chain([PROVIDER, KEY]);
         Self {
             names: names.map(|suffix| format!("{prefix}{suffix}")).collect(),
             prefix,
@@ -94,12 +97,12 @@ impl SessionHeaders {
         }
     }
 
-    /// Names of all headers of the set; the provider's is the last.
+    /// Names of all headers of the set; those of provider and key are the last.
     pub(in crate::gate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// The headers of every set but the last, in the order of their names.
+    /// The headers of every set but those two, in the order of their names.
     pub(in crate::gate) fn standard() -> impl Iterator<Item = StandardHeader> {
         let set = STANDARD_SET.iter().enumerate();
         set.map(|(index, (_, claims))| StandardHeader {

@@ -1,5 +1,7 @@
 //! Who may use a token that is bound to a key (`cnf`, RFC 7800).
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use crate::gate::path::hex;
 use crate::gate::reason::Reason;
 use crate::gate::request::Request;
 use crate::gate::xfcc::{self, Forwarded};
-use crate::token::Claims;
+use crate::token::{Claims, KeyRules};
 
 /// What becomes of the tokens of a provider by what they are bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +20,33 @@ pub(in crate::gate) enum Possession {
     Unproved,
     /// All may be used by any bearer: something else verifies the proof (`allow_bound_tokens`).
     ProvedElsewhere,
-    /// One that is bound to a client's certificate (RFC 8705 section 3) may be used over connections with it.
-    Certificate {
-        /// Whether one that is bound to nothing is refused.
-        is_required: bool,
-        /// Proxies in front that are believed when they say which certificate their client has shown.
-        forwarders: Forwarders,
-    },
+    /// One that is bound may be used with the proofs that are verified here.
+    Verified(Verified),
+}
+
+/// The proofs that are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gate) struct Verified {
+    /// Whether a token that is bound to nothing is refused.
+    pub(in crate::gate) is_required: bool,
+    /// Connections with the client certificate that the token is bound to (RFC 8705 section 3), and proxies in
+    /// front that are believed when they say which one their client has shown.
+    pub(in crate::gate) certificate: Option<Forwarders>,
+    /// Proofs that the sender has the key that the token is bound to (RFC 9449).
+    pub(in crate::gate) dpop: Option<Dpop>,
+}
+
+/// How such proofs are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gate) struct Dpop {
+    /// The algorithms that count, all of them asymmetric.
+    pub(in crate::gate) rules: KeyRules,
+    /// How long ago a proof may have been made.
+    pub(in crate::gate) max_age: Duration,
+    /// Whether a proof has to have a nonce of this edge.
+    pub(in crate::gate) needs_nonce: bool,
+    /// Whether `x-forwarded-proto` says by which scheme the client has come.
+    pub(in crate::gate) trusts_forwarded_proto: bool,
 }
 
 /// Proxies in front of this one, by the first alternative name of its kind in the certificate that each shows.
@@ -51,14 +73,22 @@ const DNS_SAN: [&str; 2] = ["connection", "dns_san_peer_certificate"];
 pub(in crate::gate) enum Binding {
     /// Nothing.
     Bearer,
-    /// A client's certificate, and nothing else.
-    Certificate,
+    /// This, and nothing else.
+    Bound {
+        /// A client's certificate.
+        to_certificate: bool,
+        /// A key.
+        to_key: bool,
+    },
     /// Something of which no proof is known here.
     Unknown,
 }
 
 /// The member of `cnf` with the hash of a certificate (RFC 8705 section 3.1).
-const THUMBPRINT: &str = "x5t#S256";
+const CERTIFICATE: &str = "x5t#S256";
+
+/// The member with the thumbprint of a key (RFC 9449 section 6.1).
+const KEY: &str = "jkt";
 
 impl Binding {
     /// `null` binds to nothing. An object with another member than those that are known here may bind to that as
@@ -66,10 +96,17 @@ impl Binding {
     pub(in crate::gate) fn of(claims: &Claims) -> Self {
         match claims.get("cnf") {
             None | Some(Value::Null) => Self::Bearer,
-            Some(Value::Object(members))
-                if members.len() == 1 && members.contains_key(THUMBPRINT) =>
-            {
-                Self::Certificate
+            Some(Value::Object(members)) => {
+                let [to_certificate, to_key] =
+                    [CERTIFICATE, KEY].map(|it| members.contains_key(it));
+                let known = usize::from(to_certificate) + usize::from(to_key);
+                if known == 0 || known != members.len() {
+                    return Self::Unknown;
+                }
+                Self::Bound {
+                    to_certificate,
+                    to_key,
+                }
             }
             Some(_) => Self::Unknown,
         }
@@ -77,49 +114,94 @@ impl Binding {
 }
 
 impl Possession {
-    /// Whether a request may use a token.
+    /// How proofs of keys are verified, if they are.
+    pub(in crate::gate) const fn dpop(&self) -> Option<&Dpop> {
+        match self {
+            Self::Verified(Verified { dpop, .. }) => dpop.as_ref(),
+            Self::Unproved | Self::ProvedElsewhere => None,
+        }
+    }
+
+    /// Whether a token is refused that is not bound to a key.
+    pub(in crate::gate) const fn requires_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Verified(Verified {
+                is_required: true,
+                certificate: None,
+                ..
+            })
+        )
+    }
+
+    /// The thumbprint of the key or certificate that a token is bound to, where it is used with a proof of it
+    /// alone.
+    pub(in crate::gate) fn thumbprint<'c>(&self, claims: &'c Claims) -> Option<&'c str> {
+        let is_verified = matches!(self, Self::Verified(_));
+        let bound = claims.get("cnf").filter(|_| is_verified)?;
+        bound.get(KEY).or_else(|| bound.get(CERTIFICATE))?.as_str()
+    }
+
+    /// Whether a request may use a token, as far as nothing but its connection proves it. Whether the sender
+    /// has to prove that it has a key as well.
     pub(in crate::gate) fn check(
         &self,
         binding: Binding,
         claims: &Claims,
         request: &Request,
         property: Property<'_>,
-    ) -> Result<(), Reason> {
-        match (self, binding) {
-            (
-                Self::Certificate {
-                    is_required: true, ..
-                },
-                Binding::Bearer,
-            ) => Err(Reason::TokenUnbound),
-            (Self::ProvedElsewhere, _) | (_, Binding::Bearer) => Ok(()),
-            (Self::Certificate { forwarders, .. }, Binding::Certificate) => {
-                let expected = claims
-                    .get("cnf")
-                    .and_then(|binding| binding.get(THUMBPRINT));
-                let expected = expected.and_then(Value::as_str);
-                let is_it =
-                    |digest: &[u8]| thumbprint(digest).is_some_and(|it| expected == Some(&*it));
-                let own = property(&DIGEST);
-                // What a forwarder has been shown counts, and not what it shows itself, as for all its clients.
-                let is_forwarder = forwarders.include(property);
-                if !is_forwarder && own.as_deref().is_some_and(is_it) {
-                    return Ok(());
-                }
-                match xfcc::forwarded(request, own.as_deref()) {
-                    Forwarded::Certificate(digest) if is_it(digest) && is_forwarder => Ok(()),
-                    Forwarded::Certificate(digest) if is_it(digest) => {
-                        Err(Reason::CertificateUntrusted)
-                    }
-                    _ => Err(Reason::CertificateMismatch),
-                }
-            }
-            (Self::Unproved, _) | (_, Binding::Unknown) => Err(Reason::TokenBound),
+    ) -> Result<bool, Reason> {
+        let verified = match (self, binding) {
+            (Self::ProvedElsewhere, _) | (Self::Unproved, Binding::Bearer) => return Ok(false),
+            (Self::Unproved, _) => return Err(Reason::TokenBound),
+            (Self::Verified(verified), _) => verified,
+        };
+        let (to_certificate, to_key) = match binding {
+            Binding::Bearer if verified.is_required => return Err(Reason::TokenUnbound),
+            Binding::Bearer => (false, false),
+            Binding::Bound {
+                to_certificate,
+                to_key,
+            } => (to_certificate, to_key),
+            Binding::Unknown => return Err(Reason::TokenBound),
+        };
+        if to_key && verified.dpop.is_none() {
+            return Err(Reason::TokenBound);
         }
+        if to_certificate {
+            let forwarders = verified.certificate.as_ref().ok_or(Reason::TokenBound)?;
+            forwarders.check(claims, request, property)?;
+        }
+        Ok(to_key)
     }
 }
 
 impl Forwarders {
+    /// Whether the client has the certificate that the token is bound to.
+    fn check(
+        &self,
+        claims: &Claims,
+        request: &Request,
+        property: Property<'_>,
+    ) -> Result<(), Reason> {
+        let expected = claims
+            .get("cnf")
+            .and_then(|binding| binding.get(CERTIFICATE));
+        let expected = expected.and_then(Value::as_str);
+        let is_it = |digest: &[u8]| thumbprint(digest).is_some_and(|it| expected == Some(&*it));
+        let own = property(&DIGEST);
+        // What a forwarder has been shown counts, and not what it shows itself, as for all its clients.
+        let is_forwarder = self.include(property);
+        if !is_forwarder && own.as_deref().is_some_and(is_it) {
+            return Ok(());
+        }
+        match xfcc::forwarded(request, own.as_deref()) {
+            Forwarded::Certificate(digest) if is_it(digest) && is_forwarder => Ok(()),
+            Forwarded::Certificate(digest) if is_it(digest) => Err(Reason::CertificateUntrusted),
+            _ => Err(Reason::CertificateMismatch),
+        }
+    }
+
     /// Whether the client of the connection is one of them.
     fn include(&self, property: Property<'_>) -> bool {
         [(&self.uri_sans, &URI_SAN), (&self.dns_sans, &DNS_SAN)]

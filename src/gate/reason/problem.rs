@@ -12,6 +12,9 @@ pub enum Action {
     /// Let the user sign in again, in the way that the challenge asks for (RFC 9470); the session goes on
     /// meanwhile.
     StepUp,
+    /// Send the request again with a new proof, once, and with the nonce of the answer if it has one; then
+    /// look at the device's clock.
+    Retry,
     /// Wait, or set the device's clock.
     Wait,
     /// Nothing the user does will help; the request itself is wrong or not permitted.
@@ -33,6 +36,12 @@ pub enum ChallengeKind {
     InsufficientScope,
     /// `error="insufficient_user_authentication"` (RFC 9470 section 3), with what is needed.
     InsufficientUserAuthentication,
+    /// `error="invalid_dpop_proof"` (RFC 9449 section 7.1), always of the scheme `DPoP`.
+    InvalidProof,
+    /// `error="use_dpop_nonce"` (RFC 9449 section 9), of the same scheme.
+    UseNonce,
+    /// `error="invalid_token"`, of the same scheme.
+    InvalidTokenOfProof,
 }
 
 /// Everything that the client is told of a refusal, as in a problem document (RFC 9457).
@@ -58,10 +67,10 @@ impl Reason {
     /// not learn which issuers, keys and algorithms are configured here.
     #[must_use]
     pub const fn problem(self) -> Problem {
-        use Action::{None, Refresh, SignIn, StepUp, Wait};
+        use Action::{None, Refresh, Retry, SignIn, StepUp, Wait};
         use ChallengeKind::{
-            Absent, Bare, InsufficientScope, InsufficientUserAuthentication, InvalidRequest,
-            InvalidToken,
+            Absent, Bare, InsufficientScope, InsufficientUserAuthentication, InvalidProof,
+            InvalidRequest, InvalidToken, InvalidTokenOfProof, UseNonce,
         };
         #[rustfmt::skip] // one line for each problem
         let (status, code, challenge, action, detail) = match self {
@@ -88,6 +97,16 @@ impl Reason {
             Self::TokenBound => (401, "token_bound", InvalidToken, SignIn, "the token needs a proof of possession"),
             Self::CertificateMismatch | Self::CertificateUntrusted => (401, "certificate_mismatch", InvalidToken, None, "the token is bound to a client certificate that is not the one of this connection"),
             Self::TokenUnbound => (401, "token_unbound", InvalidToken, None, "the token is not bound to a key, as tokens have to be here"),
+            Self::ProofMissing => (401, "proof_missing", InvalidProof, Retry, "the token needs a proof that its sender has its key"),
+            Self::ProofMalformed
+            | Self::ProofTokenMismatch
+            | Self::ProofTargetMismatch
+            | Self::ProofForged => (401, "proof_invalid", InvalidProof, None, "the proof is not one for this token and request"),
+            Self::ProofOutdated => (401, "proof_outdated", InvalidProof, Retry, "the proof was made too long ago, or by a clock that is ahead"),
+            Self::ProofNonceMissing => (401, "proof_nonce_missing", UseNonce, Retry, "the proof needs the nonce of this answer"),
+            Self::ProofReplayed => (401, "proof_replayed", InvalidProof, Retry, "the proof was used before"),
+            Self::ProofsUnavailable => (503, "proofs_unavailable", Absent, Wait, "proofs cannot be verified at the moment"),
+            Self::SchemeMismatch => (401, "scheme_mismatch", InvalidTokenOfProof, None, "a token that is bound to a key has to be sent as DPoP, and any other as Bearer"),
             Self::SubjectMismatch => (403, "subject_mismatch", InvalidToken, None, "the subject of the token is not permitted here"),
             Self::ScopeMissing => (403, "insufficient_scope", InsufficientScope, None, "the token lacks a scope that is needed here"),
             Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),
@@ -123,15 +142,26 @@ impl Reason {
 }
 
 impl ChallengeKind {
+    /// Whether the challenge is always one of the scheme `DPoP`.
+    #[must_use]
+    pub const fn is_about_proof(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidProof | Self::UseNonce | Self::InvalidTokenOfProof
+        )
+    }
+
     /// The error code of the challenge, if it has one.
     #[must_use]
     pub const fn error(self) -> Option<&'static str> {
         match self {
             Self::Absent | Self::Bare => None,
             Self::InvalidRequest => Some("invalid_request"),
-            Self::InvalidToken => Some("invalid_token"),
+            Self::InvalidToken | Self::InvalidTokenOfProof => Some("invalid_token"),
             Self::InsufficientScope => Some("insufficient_scope"),
             Self::InsufficientUserAuthentication => Some("insufficient_user_authentication"),
+            Self::InvalidProof => Some("invalid_dpop_proof"),
+            Self::UseNonce => Some("use_dpop_nonce"),
         }
     }
 }
@@ -144,6 +174,7 @@ impl Action {
             Self::Refresh => "refresh",
             Self::SignIn => "sign_in",
             Self::StepUp => "step_up",
+            Self::Retry => "retry",
             Self::Wait => "wait",
             Self::None => "none",
         }
@@ -167,7 +198,11 @@ mod tests {
             };
             assert!(fits(problem.detail), "{reason:?}");
             let status = match problem.challenge {
-                ChallengeKind::Bare | ChallengeKind::InsufficientUserAuthentication => 401..=401,
+                ChallengeKind::Bare
+                | ChallengeKind::InsufficientUserAuthentication
+                | ChallengeKind::InvalidProof
+                | ChallengeKind::UseNonce
+                | ChallengeKind::InvalidTokenOfProof => 401..=401,
                 ChallengeKind::InvalidToken => 401..=403,
                 ChallengeKind::InvalidRequest => 400..=400,
                 ChallengeKind::InsufficientScope => 403..=403,

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Needed, RefusalSettings};
+use super::{AskedProof, Needed, RefusalSettings};
+use crate::gate::dpop::SCHEME;
 use crate::gate::policy::text_of;
 use crate::gate::reason::{ChallengeKind, Problem};
 
@@ -19,19 +20,41 @@ pub(super) struct Challenge<'c> {
 enum Scheme {
     /// RFC 6750.
     Bearer,
+    /// RFC 9449.
+    Dpop,
 }
 
 impl<'c> Challenge<'c> {
-    /// The challenge that goes with a problem (RFC 6750 section 3, RFC 9470 section 3), if one does.
-    /// `needed` is what the token lacks, as far as the client is told.
+    /// The challenges that go with a problem (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3), the
+    /// first of which says what is wrong. `needed` is what the token lacks, as far as the client is told; `proofs`
+    /// is how its provider has proofs of keys verified, if it has.
     pub(super) fn of(
         problem: &Problem,
         needed: Option<Needed<'_>>,
+        proofs: Option<&AskedProof<'_>>,
         settings: &'c RefusalSettings,
-    ) -> Option<Self> {
-        if problem.challenge == ChallengeKind::Absent {
-            return None;
+    ) -> impl Iterator<Item = Self> {
+        let is_there = problem.challenge != ChallengeKind::Absent;
+        let is_about_proof =
+            problem.challenge.is_about_proof() || proofs.is_some_and(|asked| asked.is_required);
+        let mut first = is_there.then(|| Self::first(problem, needed, settings));
+        let mut also = None;
+        if let (Some(first), Some(asked)) = (&mut first, proofs) {
+            let algorithms = ("algs", Cow::Owned(asked.algorithms()));
+            if is_about_proof {
+                first.scheme = Scheme::Dpop;
+                first.parameters.push(algorithms);
+            } else {
+                also = Some(Self {
+                    scheme: Scheme::Dpop,
+                    parameters: vec![("realm", Cow::Borrowed(&*settings.realm)), algorithms],
+                });
+            }
         }
+        first.into_iter().chain(also)
+    }
+
+    fn first(problem: &Problem, needed: Option<Needed<'_>>, settings: &'c RefusalSettings) -> Self {
         let mut parameters = vec![("realm", Cow::Borrowed(&*settings.realm))];
         if let Some(code) = problem.challenge.error() {
             parameters.push(("error", code.into()));
@@ -48,10 +71,10 @@ impl<'c> Challenge<'c> {
         }
         let metadata = settings.resource_metadata.as_deref();
         parameters.extend(metadata.map(|url| ("resource_metadata", url.into())));
-        Some(Self {
+        Self {
             scheme: Scheme::Bearer,
             parameters,
-        })
+        }
     }
 
     /// The value of `WWW-Authenticate`.
@@ -70,6 +93,7 @@ impl Scheme {
     const fn name(self) -> &'static str {
         match self {
             Self::Bearer => "Bearer",
+            Self::Dpop => SCHEME,
         }
     }
 }

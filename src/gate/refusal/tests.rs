@@ -42,8 +42,8 @@ fn response<'l>(
     locations: impl Iterator<Item = &'l Location> + Clone,
 ) -> Rc<Response> {
     let refusals = Refusals::new(settings.clone());
-    let first = refusals.response(refusal, request, locations.clone(), None, &now);
-    let second = refusals.response(refusal, request, locations, None, &now);
+    let first = refusals.response(refusal, request, locations.clone(), None, None, &now);
+    let second = refusals.response(refusal, request, locations, None, None, &now);
     assert_eq!(first, second, "{refusal:?}");
     first
 }
@@ -137,8 +137,8 @@ fn only_a_refusal_that_says_what_is_needed_depends_on_what_the_rule_asks_for() {
     let request = request("/x", &[]);
     for reason in Reason::ALL {
         let refusal = refused_for(reason, &requirement);
-        let with = refusals.response(refusal, &request, [].into_iter(), None, &now);
-        let without = refusals.response(reason.into(), &request, [].into_iter(), None, &now);
+        let with = refusals.response(refusal, &request, [].into_iter(), None, None, &now);
+        let without = refusals.response(reason.into(), &request, [].into_iter(), None, None, &now);
         let is_same = Rc::ptr_eq(&with, &without);
         let says_so = matches!(
             reason,
@@ -393,6 +393,7 @@ fn the_documents_list_exactly_the_codes_of_refusals() {
             "refresh the token",
             "wait",
             "try again",
+            "make a new proof",
         ];
         let what = what.into_iter().find(|what| cells[3].starts_with(what));
         for code in cells[1].split(", ").map(|code| code.trim_matches('`')) {
@@ -404,6 +405,7 @@ fn the_documents_list_exactly_the_codes_of_refusals() {
             Action::SignIn => Some("sign in"),
             Action::StepUp => Some("have the user"),
             Action::Refresh => Some("refresh the token"),
+            Action::Retry => Some("make a new proof"),
             Action::Wait if problem.code == "host_fault" => Some("try again"),
             Action::Wait => Some("wait"),
             Action::None => None,

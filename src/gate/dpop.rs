@@ -1,0 +1,184 @@
+//! Proofs that the sender of a request has the key that its token is bound to (DPoP, RFC 9449).
+//!
+//! Everything that costs little is compared first, and the signature is verified last (section 4.3 gives no
+//! order). That a proof is used once is seen to when all the rest of the request has been decided, so that a
+//! request that waits, and is decided again, does not use it twice.
+
+mod nonce;
+mod seen;
+mod target;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use super::extraction::Location;
+use super::policy::Dpop;
+use super::reason::Reason;
+use super::request::Request;
+use crate::host::{Host, SharedData};
+use crate::namespace::{Namespace, RecordSecret};
+use crate::time::UnixTime;
+use crate::token::{Backend, Claims, UnverifiedProof};
+use nonce::Secret;
+use target::Target;
+
+/// The header with the proof.
+pub(super) const HEADER: &str = "dpop";
+
+/// The scheme of `Authorization` for tokens that are bound to a key.
+pub(super) const SCHEME: &str = "DPoP";
+
+/// What proofs are verified with, besides the settings of their provider.
+#[derive(Debug)]
+pub(super) struct Proofs {
+    namespace: Namespace,
+    secret: Secret,
+}
+
+/// A request with a token that is bound to a key, and where the token was.
+pub(super) struct Presented<'p, H> {
+    pub(super) host: &'p H,
+    pub(super) request: &'p Request,
+    pub(super) token: &'p [u8],
+    pub(super) locations: &'p [&'p Location],
+    pub(super) claims: &'p Claims,
+    pub(super) now: UnixTime,
+    /// By how much clocks may differ.
+    pub(super) clock_skew: Duration,
+    pub(super) backend: Backend,
+}
+
+/// A proof that was found good, and may have been used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    /// A keyed hash of its key and `jti`.
+    id: u128,
+    issued_at: UnixTime,
+    /// For how long one that was made at the same time could be used, as a whole.
+    window: Duration,
+}
+
+impl Proofs {
+    /// For plugins that share this secret.
+    pub(super) fn new(secret: &RecordSecret) -> Self {
+        Self {
+            namespace: Namespace::new(secret, "proofs", &()),
+            secret: Secret::default(),
+        }
+    }
+
+    /// Checks the proof of a request (RFC 9449 section 4.3).
+    ///
+    /// # Errors
+    ///
+    /// The [`Reason`] for which it does not count, or cannot be looked at.
+    pub(super) fn check<H: Host>(
+        &self,
+        dpop: &Dpop,
+        presented: &Presented<'_, H>,
+    ) -> Result<Proof, Reason> {
+        let Presented { request, now, .. } = *presented;
+        let mut lines = request.values(HEADER);
+        let proof = lines.next().ok_or(Reason::ProofMissing)?;
+        let proof = UnverifiedProof::parse(proof).filter(|_| lines.next().is_none());
+        let proof = proof.ok_or(Reason::ProofMalformed)?;
+        let allows = |algorithm| dpop.rules.allows(algorithm);
+        if !proof.algorithm().is_some_and(allows) {
+            return Err(Reason::ProofMalformed);
+        }
+        let claims = proof.unverified_claims();
+        let named = (claims.string("jti").filter(|id| !id.is_empty())).zip(claims.issued_at());
+        let (id, issued_at) = named.ok_or(Reason::ProofMalformed)?;
+        let thumbprint = proof.thumbprint();
+        let bound_to = key_thumbprint(presented.claims);
+        if bound_to.is_none() || thumbprint.as_deref() != bound_to {
+            return Err(Reason::ProofTokenMismatch);
+        }
+        if !presented.target(dpop).is_that_of(claims) {
+            return Err(Reason::ProofTargetMismatch);
+        }
+        let hash = URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(presented.token));
+        if claims.string("ath") != Some(&hash) {
+            return Err(Reason::ProofTokenMismatch);
+        }
+        let skew = presented.clock_skew;
+        let oldest = dpop.max_age.saturating_add(skew);
+        if issued_at > now.later_by(skew) || now >= issued_at.later_by(oldest) {
+            return Err(Reason::ProofOutdated);
+        }
+        let secret = self.secret.of_process(presented.host, &self.namespace);
+        let secret = secret.ok_or(Reason::ProofsUnavailable)?;
+        let is_fresh = |nonce| nonce::is_fresh(&secret, nonce, now);
+        if dpop.needs_nonce && !claims.string("nonce").is_some_and(is_fresh) {
+            return Err(Reason::ProofNonceMissing);
+        }
+        let (backend, host) = (presented.backend, presented.host);
+        if !host.timed(|| proof.is_genuine(&dpop.rules, backend, host)) {
+            return Err(Reason::ProofForged);
+        }
+        Ok(Proof {
+            id: secret.name_of(thumbprint.as_deref().unwrap_or_default(), id),
+            issued_at,
+            window: oldest.saturating_add(skew),
+        })
+    }
+
+    /// Notes that a proof is used.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ProofReplayed`] and [`Reason::ProofsUnavailable`].
+    pub(super) fn note(&self, host: &impl SharedData, proof: Proof) -> Result<(), Reason> {
+        seen::note(host, &self.namespace, proof)
+    }
+
+    /// The nonce for the next proof.
+    pub(super) fn nonce(&self, host: &impl Host, now: UnixTime) -> Option<String> {
+        let secret = self.secret.of_process(host, &self.namespace)?;
+        Some(nonce::at(&secret, now))
+    }
+}
+
+impl<H: Host> Presented<'_, H> {
+    /// Whether the token is in `Authorization`, under this scheme or another one; `None` if it is not there.
+    pub(super) fn is_under(&self, scheme: &str) -> Option<bool> {
+        let mut schemes = self.locations.iter().filter_map(|location| match location {
+            Location::Header(header) => header.scheme(),
+            _ => None,
+        });
+        let is_it = |found: &str| found.eq_ignore_ascii_case(scheme);
+        schemes.next().map(is_it)
+    }
+
+    fn target(&self, dpop: &Dpop) -> Target<'_> {
+        let is_encrypted = if dpop.trusts_forwarded_proto {
+            let mut values = self.request.values("x-forwarded-proto");
+            let value = values.next().filter(|_| values.next().is_none());
+            value.map(|value| value.eq_ignore_ascii_case(b"https"))
+        } else {
+            // No connection without TLS has a version of it.
+            let version = self.host.property(&["connection", "tls_version"]);
+            Some(version.is_some_and(|version| !version.is_empty()))
+        };
+        Target::of(self.request, is_encrypted)
+    }
+}
+
+impl nonce::ProcessSecret {
+    /// The name under which a used proof is kept.
+    fn name_of(&self, thumbprint: &str, id: &str) -> u128 {
+        let mut hasher = SipHasher24::new_with_key(self.naming_key());
+        // Thumbprints all have one length.
+        std::hash::Hasher::write(&mut hasher, thumbprint.as_bytes());
+        std::hash::Hasher::write(&mut hasher, id.as_bytes());
+        hasher.finish128().as_u128()
+    }
+}
+
+/// `jkt` of `cnf` (RFC 9449 section 6.1).
+pub(super) fn key_thumbprint(claims: &Claims) -> Option<&str> {
+    claims.get("cnf")?.get("jkt")?.as_str()
+}

@@ -1,0 +1,390 @@
+//! Tokens that are bound to a key, and the proofs that come with them (DPoP).
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+use crate::host::mock::{Edit, MockProcess};
+use crate::signer::Signer;
+use crate::token::{fixtures, thumbprint};
+
+const URI: &str = "https://api.example/api/x";
+
+fn gate_with_dpop(dpop: &Value) -> Gate {
+    gate_with_proof(&json!({ "dpop": dpop }))
+}
+
+fn gate_with_proof(proof: &Value) -> Gate {
+    gate_with(|configuration| {
+        configuration["providers"]["idp"]["proof_of_possession"] = proof.clone();
+    })
+}
+
+/// The client's key.
+fn key() -> Signer {
+    es256_other()
+}
+
+/// A token that is bound to this key.
+fn token_bound_to(key: &Signer) -> String {
+    let bound = json!({"jkt": thumbprint(&key.public_jwk())});
+    token(&es256(), &claims_with("cnf", bound))
+}
+
+/// What a good proof for the token says, at [`NOW`].
+fn said(token: &str) -> Value {
+    let hash = URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(token.as_bytes()));
+    json!({"jti": "1", "htm": "GET", "htu": URI, "iat": NOW, "ath": hash})
+}
+
+fn header_of(key: &Signer) -> Value {
+    json!({"typ": "dpop+jwt", "alg": key.algorithm().name(), "jwk": key.public_jwk()})
+}
+
+fn proof_by(key: &Signer, header: &Value, said: &Value) -> String {
+    signed(
+        key,
+        header.to_string().as_bytes(),
+        said.to_string().as_bytes(),
+    )
+}
+
+fn proof(said: &Value) -> String {
+    proof_by(&key(), &header_of(&key()), said)
+}
+
+fn proof_of(token: &str) -> String {
+    proof(&said(token))
+}
+
+/// A request over TLS with this token under this scheme.
+fn request_under(scheme: &str, token: &str) -> MockHost {
+    MockHost::get("/api/x?a=b", now())
+        .with_header(":authority", "api.example")
+        .with_property("connection.tls_version", "TLSv1.3")
+        .with_header("authorization", format!("{scheme} {token}"))
+}
+
+fn bound_request(process: &Rc<MockProcess>, token: &str, proof: &str) -> MockHost {
+    let host = request_under("DPoP", token).in_process(process);
+    host.with_header("dpop", proof)
+}
+
+/// The outcome of the first request of a process, with this said in its proof.
+fn outcome_of(dpop: &Value, change: impl FnOnce(&mut Value)) -> Option<Reason> {
+    let token = token_bound_to(&key());
+    let mut said = said(&token);
+    change(&mut said);
+    let process = Rc::new(MockProcess::default());
+    refusal(
+        &gate_with_dpop(dpop),
+        &bound_request(&process, &token, &proof(&said)),
+    )
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_bound_token_passes_with_a_proof_of_its_key_and_once() {
+    let gate = gate_with_dpop(&json!({}));
+    let process = Rc::new(MockProcess::default());
+    for key in [es256_other(), eddsa(), fixtures::rs256()] {
+        let token = token_bound_to(&key);
+        let proof = proof_by(&key, &header_of(&key), &said(&token));
+        let host = bound_request(&process, &token, &proof);
+        assert_eq!(refusal(&gate, &host), None);
+        let edits = host.edits.borrow();
+        let jkt = thumbprint(&key.public_jwk()).unwrap();
+        assert!(edits.contains(&Edit::Set("x-session-key".to_owned(), jkt)));
+        assert!(edits.contains(&Edit::Remove("dpop".to_owned())));
+        let again = bound_request(&process, &token, &proof);
+        let replayed = Some(Reason::ProofReplayed);
+        assert_eq!(refusal(&gate, &again), replayed);
+        // Another worker of the process, and another plugin with the same settings.
+        let other = gate_with_dpop(&json!({}));
+        let again = bound_request(&process, &token, &proof);
+        assert_eq!(refusal(&other, &again), replayed);
+        // Its next request.
+        let mut next = said(&token);
+        next["jti"] = "2".into();
+        let next = proof_by(&key, &header_of(&key), &next);
+        assert_eq!(
+            refusal(&gate, &bound_request(&process, &token, &next)),
+            None
+        );
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_proof_has_to_be_for_the_token_and_the_request() {
+    let token_mismatch = Some(Reason::ProofTokenMismatch);
+    let target_mismatch = Some(Reason::ProofTargetMismatch);
+    let malformed = Some(Reason::ProofMalformed);
+    let outdated = Some(Reason::ProofOutdated);
+    for (member, value, expected) in [
+        ("htm", json!("POST"), target_mismatch),
+        ("htm", json!("get"), target_mismatch),
+        ("htm", json!(null), target_mismatch),
+        ("htm", json!(7), target_mismatch),
+        ("htu", json!("https://api.example/api/y"), target_mismatch),
+        ("htu", json!("http://api.example/api/x"), target_mismatch),
+        ("htu", json!("https://other.example/api/x"), target_mismatch),
+        ("htu", json!(null), target_mismatch),
+        ("htu", json!("HTTPS://API.example:443/api/x?c=d"), None),
+        ("ath", json!("x"), token_mismatch),
+        ("ath", json!(null), token_mismatch),
+        ("ath", json!(7), token_mismatch),
+        ("jti", json!(""), malformed),
+        ("jti", json!(null), malformed),
+        ("jti", json!(7), malformed),
+        ("iat", json!(null), malformed),
+        ("iat", json!("x"), malformed),
+        ("iat", json!(NOW * 1_000), malformed),
+        // `max_age` and the skew, of a minute each.
+        ("iat", json!(NOW - 119), None),
+        ("iat", json!(NOW - 120), outdated),
+        ("iat", json!(NOW + 60), None),
+        ("iat", json!(NOW + 61), outdated),
+        ("iat", json!(0), outdated),
+    ] {
+        let asked = outcome_of(&json!({}), |said| said[member] = value.clone());
+        assert_eq!(asked, expected, "{member}: {value}");
+    }
+    let old = |said: &mut Value| said["iat"] = json!(NOW - 90);
+    assert_eq!(outcome_of(&json!({"max_age": "29s"}), old), outdated);
+    assert_eq!(outcome_of(&json!({"max_age": "31s"}), old), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_proof_is_one_well_formed_header_by_the_tokens_own_key() {
+    let gate = gate_with_dpop(&json!({"algorithms": ["ES256"]}));
+    let token = token_bound_to(&key());
+    let good = proof(&said(&token));
+    let outcome = |proofs: &[&str]| {
+        let mut host = request_under("DPoP", &token);
+        for proof in proofs {
+            host = host.with_header("dpop", proof);
+        }
+        refusal(&gate, &host)
+    };
+    assert_eq!(outcome(&[&good]), None);
+    assert_eq!(outcome(&[]), Some(Reason::ProofMissing));
+    let malformed = Some(Reason::ProofMalformed);
+    assert_eq!(outcome(&[&good, &good]), malformed);
+    assert_eq!(outcome(&[&format!("{good},{good}")]), malformed);
+    assert_eq!(outcome(&[""]), malformed);
+    assert_eq!(outcome(&[&token]), malformed);
+    let with = |member: &str, value: Value| {
+        let mut header = header_of(&key());
+        header[member] = value;
+        proof_by(&key(), &header, &said(&token))
+    };
+    assert_eq!(outcome(&[&with("typ", "JWT".into())]), malformed);
+    assert_eq!(outcome(&[&with("alg", "EdDSA".into())]), malformed);
+    assert_eq!(outcome(&[&with("alg", "none".into())]), malformed);
+    let mismatch = Some(Reason::ProofTokenMismatch);
+    assert_eq!(outcome(&[&with("jwk", es256().public_jwk())]), mismatch);
+    let others = proof_by(&es256(), &header_of(&es256()), &said(&token));
+    assert_eq!(outcome(&[&others]), mismatch);
+    // The key of the victim, which a thief has seen, and a signature of the thief's own.
+    let forged = proof_by(&es256(), &header_of(&key()), &said(&token));
+    assert_eq!(outcome(&[&forged]), Some(Reason::ProofForged));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_scheme_has_to_be_that_of_the_token() {
+    let gate = gate_with_dpop(&json!({}));
+    let bound = token_bound_to(&key());
+    let bearer = token(&es256(), &claims());
+    let mismatch = Some(Reason::SchemeMismatch);
+    let with_proof = |scheme: &str, token: &str| {
+        let host = request_under(scheme, token).with_header("dpop", proof(&said(token)));
+        refusal(&gate, &host)
+    };
+    assert_eq!(with_proof("Bearer", &bound), mismatch);
+    assert_eq!(with_proof("DPoP", &bearer), mismatch);
+    assert_eq!(with_proof("dpop", &bound), None);
+    assert_eq!(refusal(&gate, &request_under("Bearer", &bearer)), None);
+    assert_eq!(refusal(&gate, &request_under("Bearer", &bound)), mismatch);
+    let missing = Some(Reason::ProofMissing);
+    assert_eq!(refusal(&gate, &request_under("DPoP", &bound)), missing);
+    let always = gate_with_proof(&json!({"dpop": {}, "required": "always"}));
+    let unbound = Some(Reason::TokenUnbound);
+    assert_eq!(refusal(&always, &request_under("Bearer", &bearer)), unbound);
+    // Where nothing verifies proofs, a token under `DPoP` is not seen.
+    let without = super::gate();
+    let missing = Some(Reason::TokenMissing);
+    assert_eq!(refusal(&without, &request_under("DPoP", &bound)), missing);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_is_bound_to_key_and_certificate_needs_both() {
+    const DIGEST: &str = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
+    let bound = json!({
+        "jkt": thumbprint(&key().public_jwk()),
+        "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0",
+    });
+    let token = token(&es256(), &claims_with("cnf", bound));
+    let outcome = |proof: &Value, has_certificate: bool| {
+        let process = Rc::new(MockProcess::default());
+        let mut host = bound_request(&process, &token, &proof_of(&token));
+        if has_certificate {
+            host = host.with_property("connection.sha256_peer_certificate_digest", DIGEST);
+        }
+        refusal(&gate_with_proof(proof), &host)
+    };
+    let both = json!({"dpop": {}, "mtls": {}});
+    assert_eq!(outcome(&both, true), None);
+    assert_eq!(outcome(&both, false), Some(Reason::CertificateMismatch));
+    let bound = Some(Reason::TokenBound);
+    assert_eq!(outcome(&json!({"dpop": {}}), true), bound);
+    assert_eq!(
+        outcome(&json!({"mtls": {}}), true),
+        Some(Reason::TokenMissing)
+    );
+}
+
+/// Status, challenges and nonce of the answer.
+fn told(host: &MockHost) -> (u16, Vec<String>, Option<String>) {
+    let response = host.response.borrow().clone().unwrap();
+    let values = |name| {
+        let values = response.headers.values(name);
+        let values = values.map(|value| str::from_utf8(value).unwrap().to_owned());
+        values.collect::<Vec<_>>()
+    };
+    (
+        response.status,
+        values("www-authenticate"),
+        values("dpop-nonce").pop(),
+    )
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_nonce_is_asked_for_and_is_good_in_this_process_for_a_while() {
+    let nonces = || gate_with_dpop(&json!({"nonce": "required", "algorithms": ["ES256", "EdDSA"]}));
+    let gate = nonces();
+    let token = token_bound_to(&key());
+    let process = Rc::new(MockProcess::default());
+    let at = |gate: &Gate, process: &Rc<MockProcess>, seconds: u64, nonce: Option<&str>| {
+        let mut said = said(&token);
+        said["iat"] = seconds.into();
+        said["jti"] = format!("{seconds}{nonce:?}").into();
+        if let Some(nonce) = nonce {
+            said["nonce"] = nonce.into();
+        }
+        let host = MockHost::get("/api/x", UnixTime::from_seconds(seconds).unwrap())
+            .with_header(":authority", "api.example")
+            .with_property("connection.tls_version", "TLSv1.3")
+            .with_header("authorization", format!("DPoP {token}"))
+            .with_header("dpop", proof(&said))
+            .in_process(process);
+        let outcome = refusal(gate, &host);
+        let nonce = outcome.and_then(|_| told(&host).2);
+        (outcome, nonce, host)
+    };
+    let (outcome, nonce, host) = at(&gate, &process, NOW, None);
+    let missing = Some(Reason::ProofNonceMissing);
+    assert_eq!(outcome, missing);
+    let challenge = "DPoP realm=\"portcullis\", error=\"use_dpop_nonce\", \
+                     error_description=\"the proof needs the nonce of this answer\", algs=\"ES256 EdDSA\"";
+    assert_eq!(told(&host).1, [challenge]);
+    let nonce = nonce.unwrap();
+    assert_eq!(at(&gate, &process, NOW, Some(&nonce)).0, None);
+    assert_eq!(at(&gate, &process, NOW, Some("x")).0, missing);
+    assert_eq!(at(&gate, &process, NOW, Some("")).0, missing);
+    // It is given out for five minutes, and good for five more; the token for as long as that.
+    assert_eq!(at(&gate, &process, NOW + 299, Some(&nonce)).0, None);
+    // Another worker of the process.
+    assert_eq!(at(&nonces(), &process, NOW + 298, Some(&nonce)).0, None);
+    // Another process has another secret.
+    let another = Rc::new(MockProcess::default());
+    let _ = MockHost::get("/", now()).in_process(&another).random();
+    assert_eq!(at(&nonces(), &another, NOW, Some(&nonce)).0, missing);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn clients_are_told_which_schemes_and_algorithms_count() {
+    let dpop = json!({"algorithms": ["ES256"]});
+    let gate = gate_with_dpop(&dpop);
+    let host = MockHost::get("/api/x", now());
+    assert_eq!(refusal(&gate, &host), Some(Reason::TokenMissing));
+    let (status, challenges, nonce) = told(&host);
+    assert_eq!((status, nonce), (401, None));
+    let plain = "DPoP realm=\"portcullis\", algs=\"ES256\"";
+    assert_eq!(challenges, ["Bearer realm=\"portcullis\"", plain]);
+    let always = gate_with_proof(&json!({"dpop": dpop, "required": "always"}));
+    let host = MockHost::get("/api/x", now());
+    assert_eq!(refusal(&always, &host), Some(Reason::TokenMissing));
+    assert_eq!(told(&host).1, [plain]);
+    let bound = token_bound_to(&key());
+    let host = request_under("DPoP", &bound);
+    assert_eq!(refusal(&gate, &host), Some(Reason::ProofMissing));
+    let expected = "DPoP realm=\"portcullis\", error=\"invalid_dpop_proof\", \
+                    error_description=\"the token needs a proof that its sender has its key\", algs=\"ES256\"";
+    assert_eq!(told(&host).1, [expected]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_clients_scheme_is_the_one_that_a_trusted_proxy_names() {
+    let token = token_bound_to(&key());
+    let outcome = |dpop: &Value, forwarded: &[&str]| {
+        let mut host = MockHost::get("/api/x", now())
+            .with_header(":authority", "api.example")
+            .with_header("authorization", format!("DPoP {token}"))
+            .with_header("dpop", proof(&said(&token)));
+        for value in forwarded {
+            host = host.with_header("x-forwarded-proto", value);
+        }
+        refusal(&gate_with_dpop(dpop), &host)
+    };
+    let mismatch = Some(Reason::ProofTargetMismatch);
+    let trusting = json!({"trust_forwarded_proto": true});
+    assert_eq!(outcome(&json!({}), &["https"]), mismatch);
+    assert_eq!(outcome(&trusting, &["https"]), None);
+    assert_eq!(outcome(&trusting, &["http"]), mismatch);
+    assert_eq!(outcome(&trusting, &[]), mismatch);
+    assert_eq!(outcome(&trusting, &["https", "https"]), mismatch);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_cannot_work_is_a_fault_with_its_path() {
+    for (proof, expected) in [
+        (json!({}), ": expected `dpop` or `mtls`"),
+        (json!({"dpop": true}), ".dpop: "),
+        (json!({"dpop": null}), ".dpop: "),
+        (json!({"dpop": {"max_age": "301s"}}), ".dpop.max_age: "),
+        (json!({"dpop": {"max_age": "0s"}}), ".dpop.max_age: "),
+        (json!({"dpop": {"max_age": 60}}), ".dpop.max_age: "),
+        (json!({"dpop": {"nonce": "on"}}), ".dpop.nonce: "),
+        (json!({"dpop": {"nonce": null}}), ".dpop.nonce: "),
+        (
+            json!({"dpop": {"algorithms": ["HS256"]}}),
+            ".dpop.algorithms[0]: ",
+        ),
+        (
+            json!({"dpop": {"algorithms": ["ES257"]}}),
+            ".dpop.algorithms[0]: ",
+        ),
+        (
+            json!({"dpop": {"trust_forwarded_proto": "x"}}),
+            ".dpop.trust_forwarded_proto: ",
+        ),
+        (json!({"dpop": {"nonces": "off"}}), ".dpop.nonces: "),
+    ] {
+        let path = format!("providers.idp.proof_of_possession{expected}");
+        let mut configuration = json!({
+            "providers": {"idp": {
+                "issuer": "i",
+                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+            }},
+        });
+        configuration["providers"]["idp"]["proof_of_possession"] = proof.clone();
+        let faults = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+        let faults = faults.unwrap_err();
+        let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert!(
+            told.iter().any(|fault| fault.starts_with(&path)),
+            "{proof}: {told:?}"
+        );
+    }
+}
