@@ -35,6 +35,7 @@ pub mod migrate;
 pub mod mint;
 mod pages;
 mod printable;
+pub mod proof;
 pub mod reach;
 pub mod restore;
 pub mod revoke;
@@ -103,6 +104,8 @@ pub enum Command {
     Jwks(jwks::Arguments),
     /// Print a signed token
     Mint(Box<mint::Arguments>),
+    /// Print a proof that the sender of a request has a key (DPoP)
+    Proof(proof::Arguments),
     /// Serve an upstream that answers with the request it received
     Upstream(upstream::Arguments),
     /// Say everything that is wrong with a configuration
@@ -151,6 +154,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Jwks(arguments) => jwks::run(&arguments, output, &mut io::stderr()),
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
+        Command::Proof(arguments) => proof::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
         Command::Validate(arguments) => validate::run(&arguments, output, &mut io::stderr()),
         Command::Convert(arguments) => convert::run(&arguments, output, &mut io::stderr()),
@@ -184,6 +188,9 @@ pub enum CommandError {
     /// No token could be made.
     #[error(transparent)]
     Mint(#[from] mint::MintError),
+    /// No proof could be made.
+    #[error(transparent)]
+    Proof(#[from] proof::ProofError),
     /// The upstream could not be started or went down.
     #[error(transparent)]
     Upstream(#[from] upstream::UpstreamError),
@@ -372,7 +379,8 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Target(target::TargetError::Token(error)) => error.exit_code(),
-            Self::Mint(mint::MintError::RepeatedClaim { .. })
+            Self::Mint(mint::MintError::RepeatedClaim { .. } | mint::MintError::TwoBindings)
+            | Self::Proof(proof::ProofError::NotAToken)
             | Self::Target(_)
             | Self::Credential(credential::CredentialError::NotAnEdge(_))
             | Self::Past
@@ -384,7 +392,8 @@ impl CommandError {
             | Self::ConfigurationFile(configuration_file::ConfigurationFileError::Read {
                 ..
             })
-            | Self::Explain(explain::ExplainError::Read { .. }) => UNREADABLE,
+            | Self::Explain(explain::ExplainError::Read { .. })
+            | Self::Proof(proof::ProofError::Read(_)) => UNREADABLE,
             _ => 1,
         }
     }

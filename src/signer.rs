@@ -57,7 +57,7 @@ impl Signer {
                 let thumbprint = pair.jwk_thumbprint();
                 KeyPair::EdDsa(pair.with_key_id(key_id.unwrap_or(&thumbprint)))
             }
-            _ if algorithm.is_symmetric() => return Err(KeyError::UnsupportedKeyType),
+            _ if algorithm.is_symmetric() => return Err(KeyError::Symmetric),
             _ => {
                 let pair = RS256KeyPair::generate(RSA_MODULUS_BITS)
                     .map_err(|source| KeyError::Invalid { algorithm, source })?;
@@ -162,6 +162,17 @@ impl Signer {
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         self.public_jwk.clone()
+    }
+
+    /// The public key as a JWK with the members that make it (RFC 7638 section 3.2) and no others,
+    /// as a proof of possession holds it.
+    #[must_use]
+    pub fn plain_public_jwk(&self) -> Value {
+        let mut jwk = self.public_jwk();
+        if let Some(members) = jwk.as_object_mut() {
+            members.retain(|name, _| REQUIRED.contains(&name.as_str()));
+        }
+        jwk
     }
 
     /// The JWS signature (RFC 7515) of `signing_input`; for ES256 this is r and s one after the
@@ -272,6 +283,7 @@ fn algorithm_of(jwk: &Value) -> Result<Algorithm, KeyError> {
         (Some("EC"), Some("P-384")) => Ok(Algorithm::Es384),
         (Some("EC"), Some("P-521")) => Ok(Algorithm::Es512),
         (Some("OKP"), Some("Ed25519")) => Ok(Algorithm::EdDsa),
+        (Some("oct"), _) => Err(KeyError::Symmetric),
         _ => Err(KeyError::UnsupportedKeyType),
     }
 }
@@ -289,6 +301,11 @@ pub enum KeyError {
          `P-521`, or `kty` `OKP` and `crv` `Ed25519`"
     )]
     UnsupportedKeyType,
+    /// The key is a shared secret.
+    #[error(
+        "expected a private JWK, found a shared secret (`kty` `oct`), which has no public part"
+    )]
+    Symmetric,
     /// There is no private key in the JWK.
     #[error("expected a private JWK, found a public one")]
     PublicOnly,
@@ -313,6 +330,9 @@ pub enum SignError {
     #[error("could not sign with ECDSA")]
     Ecdsa(#[from] p256::ecdsa::Error),
 }
+
+/// The members that make a public key, of any type; no type has another one of these names.
+const REQUIRED: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
 
 /// The least that NIST SP 800-57 allows and what issuers use; longer keys slow every request down.
 const RSA_MODULUS_BITS: usize = 2048;

@@ -12,13 +12,17 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 #[path = "support/inputs.rs"]
@@ -131,6 +135,47 @@ fn an_expired_or_early_token_can_be_minted() {
 }
 
 #[test]
+fn a_bound_token_has_the_thumbprint_of_the_key_in_its_proof() {
+    for algorithm in ["rs256", "es256", "es384", "es512", "eddsa"] {
+        let key = vector_key(algorithm);
+        let token = mint(&vector_key("es256"), &["--dpop-key", path(&key)]);
+        let mut proof = command();
+        let url = "http://127.0.0.1:10000/orders?page=2#top";
+        proof.args([
+            "proof",
+            "--key",
+            path(&key),
+            "--method",
+            "POST",
+            "--url",
+            url,
+        ]);
+        proof.args(["--token", "-", "--nonce", "n", "--issued-in", "-1h"]);
+        let proof = line(&with_input(proof, &format!("DPoP {token}\n")));
+
+        let header = part(&proof, 0);
+        assert_eq!(header["typ"], "dpop+jwt");
+        let jwk = header["jwk"].as_object().unwrap();
+        let private = ["d", "p", "q", "dp", "dq", "qi", "kid", "alg", "use"];
+        assert!(
+            private.iter().all(|name| !jwk.contains_key(*name)),
+            "{jwk:?}"
+        );
+        // As RFC 7638 section 3 has it; the members are in the order of their names.
+        let thumbprint = sha256(&header["jwk"].to_string());
+        assert_eq!(part(&token, 1)["cnf"], json!({ "jkt": thumbprint }));
+
+        let claims = part(&proof, 1);
+        assert_eq!(claims["htm"], "POST");
+        assert_eq!(claims["htu"], "http://127.0.0.1:10000/orders");
+        assert_eq!(claims["ath"], sha256(&token));
+        assert_eq!(claims["nonce"], "n");
+        let age = part(&token, 1)["iat"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+        assert!((3_500..=3_600).contains(&age), "{age}");
+    }
+}
+
+#[test]
 fn a_private_key_is_for_its_owner_only_and_never_overwritten() {
     let directory = TempDir::new().unwrap();
     let key = directory.path().join("key.json");
@@ -157,6 +202,8 @@ fn a_failure_says_why_on_standard_error_and_by_its_exit_code() {
     let public = json_line(&run(&["jwks", path(&vector_key("es256"))]))["keys"][0].to_string();
     fs::write(directory.path().join("public.json"), public).unwrap();
     fs::write(directory.path().join("text.json"), "no key").unwrap();
+    let secret = r#"{"kty": "oct", "k": "AAAA"}"#;
+    fs::write(directory.path().join("secret.json"), secret).unwrap();
     for (code, arguments, message) in [
         (
             10,
@@ -169,6 +216,34 @@ fn a_failure_says_why_on_standard_error_and_by_its_exit_code() {
             &["mint", "--key", "public.json"],
             "error: key file `public.json` is not usable: expected a private JWK, found a public \
              one\n\nhint: ",
+        ),
+        (
+            1,
+            &["mint", "--key", "public.json", "--dpop-key", "secret.json"],
+            "error: key file `secret.json` is not usable: expected a private JWK, found a shared \
+             secret (`kty` `oct`), which has no public part",
+        ),
+        (
+            1,
+            &[
+                "proof",
+                "--key",
+                "secret.json",
+                "--url",
+                "https://a.example/",
+            ],
+            "error: key file `secret.json` is not usable: ",
+        ),
+        (
+            10,
+            &[
+                "proof",
+                "--key",
+                "absent.json",
+                "--url",
+                "https://a.example/",
+            ],
+            "error: could not read key file `absent.json`: ",
         ),
         (10, &["jwks", "absent.json"], "could not read key file"),
         (
@@ -235,6 +310,23 @@ fn a_wrong_command_line_exits_with_2() {
     assert_fails(&with(&["--claim", "name"]), 2, "expected `NAME=VALUE`");
     let twice = "expected one `--claim` for each name, found two for `x`";
     assert_fails(&with(&["--claim", "x=1", "--claim", "x=2"]), 2, twice);
+    let both = ["--dpop-key", path(&key), "--claim", "cnf={}"];
+    let message = "expected `--dpop-key` or `--claim cnf=…`, found both";
+    assert_fails(&with(&both), 2, message);
+    let proof = |arguments: &[&str]| run(&[&["proof", "--key", path(&key)], arguments].concat());
+    let url = ["--url", "https://a.example/"];
+    assert_fails(&proof(&[]), 2, "--url <URL>");
+    assert_fails(&proof(&["--url", "/orders"]), 2, "expected an absolute URL");
+    let message = "expected a URL without a user before its host";
+    assert_fails(&proof(&["--url", "https://u:p@a.example/"]), 2, message);
+    let more = |arguments: &[&str]| proof(&[&url[..], arguments].concat());
+    assert_fails(
+        &more(&["--method", "G T"]),
+        2,
+        "expected a method such as `GET`",
+    );
+    assert_fails(&more(&["--issued-in", "5"]), 2, duration);
+    assert_fails(&more(&["--token", ""]), 2, "`--token`: expected a token");
     assert_fails(
         &run(&["keygen", "--algorithm", "HS256", "--out", "x"]),
         2,
@@ -258,6 +350,16 @@ fn command() -> Command {
 
 fn run(arguments: &[&str]) -> Output {
     command().args(arguments).output().unwrap()
+}
+
+/// A command that is given this on standard input.
+fn with_input(mut command: Command, input: &str) -> Output {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = piped.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    process.wait_with_output().unwrap()
 }
 
 fn run_in(directory: &Path, arguments: &[&str]) -> Output {
@@ -312,6 +414,10 @@ fn part(token: &str, index: usize) -> Value {
     let text = token.split('.').nth(index).unwrap();
     let bytes = Base64UrlSafeNoPadding::decode_to_vec(text, None).unwrap();
     serde_json::from_slice(&bytes).unwrap()
+}
+
+fn sha256(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
 
 fn verify(

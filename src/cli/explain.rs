@@ -7,7 +7,7 @@ mod host;
 mod steps;
 
 use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
-use super::token_names::bare;
+use super::token_names::typed_or_piped;
 use super::validate::joined;
 use super::{CommandError, convert, mint};
 use crate::authority::to_hex;
@@ -299,19 +299,11 @@ fn digest_of(file: &Path) -> Result<String, ExplainError> {
 }
 
 fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
-    match arguments.token.as_deref() {
-        Some("-") => {
-            let mut text = String::new();
-            io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|source| ExplainError::Read {
-                    path: "standard input".into(),
-                    source,
-                })?;
-            Ok(Some(bare(&text).to_owned()))
-        }
-        token => Ok(token.map(bare).map(str::to_owned)),
-    }
+    let token = arguments.token.as_deref().map(typed_or_piped);
+    token.transpose().map_err(|source| ExplainError::Read {
+        path: "standard input".into(),
+        source,
+    })
 }
 
 /// How far off an instant is, in words.

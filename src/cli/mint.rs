@@ -9,13 +9,18 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::instant::Instant;
+use super::key_file::KeyFileError;
 use super::time_offset::{TimeOffset, TimeOffsetError};
 use super::{CommandError, key_file};
-use crate::signer::{SignError, Signer};
+use crate::signer::{KeyError, SignError, Signer};
 use crate::time::UnixTime;
+use crate::token::thumbprint;
+
+/// The claim that binds a token to a key (RFC 7800).
+const BINDING: &str = "cnf";
 
 /// The arguments of `portcullis mint`.
 #[derive(Debug, Args)]
@@ -58,6 +63,10 @@ pub struct Arguments {
     /// Claim `nbf` as an instant: `2026-12-01T18:00:00Z`
     #[arg(long, value_name = "TIME", conflicts_with = "not_before_in")]
     pub not_before: Option<Instant>,
+    /// Claim `cnf`, which binds the token to the private JWK in a file: a request with it needs a
+    /// proof by that key (DPoP), as `portcullis proof` prints them
+    #[arg(long, value_name = "FILE")]
+    pub dpop_key: Option<PathBuf>,
     /// `kid` in the header [default: the key's own]
     #[arg(long, value_name = "ID")]
     pub key_id: Option<String>,
@@ -81,7 +90,8 @@ pub fn run(
 ) -> Result<(), CommandError> {
     let now = unix_time(now)?;
     let token_id = random_token_id()?;
-    let claims = claims(arguments, now, &token_id)?;
+    let thumbprint = thumbprint_of_holder(arguments)?;
+    let claims = claims(arguments, now, &token_id, thumbprint.as_deref())?;
     let signer = key_file::read(&arguments.key)?;
     let token = signer
         .sign_token(&header(arguments, &signer), &claims)
@@ -100,8 +110,30 @@ fn header(arguments: &Arguments, signer: &Signer) -> Value {
     Value::Object(header)
 }
 
+/// The thumbprint of the key that the token is bound to.
+fn thumbprint_of_holder(arguments: &Arguments) -> Result<Option<String>, CommandError> {
+    let Some(path) = &arguments.dpop_key else {
+        return Ok(None);
+    };
+    // Either of them may be meant: a token that is bound to the other would mislead.
+    if arguments.claims.iter().any(|claim| claim.name == BINDING) {
+        return Err(MintError::TwoBindings.into());
+    }
+    let thumbprint = thumbprint(&key_file::read(path)?.public_jwk());
+    let thumbprint = thumbprint.ok_or_else(|| KeyFileError::Invalid {
+        path: path.clone(),
+        source: KeyError::UnsupportedKeyType,
+    });
+    Ok(thumbprint.map(Some)?)
+}
+
 /// The token's claims. `--claim` comes last and therefore wins.
-fn claims(arguments: &Arguments, now: UnixTime, token_id: &str) -> Result<Value, MintError> {
+fn claims(
+    arguments: &Arguments,
+    now: UnixTime,
+    token_id: &str,
+    thumbprint: Option<&str>,
+) -> Result<Value, MintError> {
     let text = |argument: &Option<String>| argument.as_deref().map(Value::from);
     let time = |offset: TimeOffset| Value::from(offset.counted_from(now));
     let instant = |instant: Instant| Value::from(instant.seconds());
@@ -121,6 +153,7 @@ fn claims(arguments: &Arguments, now: UnixTime, token_id: &str) -> Result<Value,
             "exp",
             expires_at.or(arguments.expires_in.offset().map(time)),
         ),
+        (BINDING, thumbprint.map(|text| json!({ "jkt": text }))),
     ];
     let mut claims: Map<String, Value> = named
         .into_iter()
@@ -212,6 +245,9 @@ pub enum MintError {
         /// The claim's name.
         name: String,
     },
+    /// What the token is bound to was given in two ways.
+    #[error("expected `--dpop-key` or `--claim cnf=…`, found both")]
+    TwoBindings,
     /// The clock stands before 1970 or after 9999.
     #[error("the system's clock is set to an impossible time")]
     Clock,
@@ -231,7 +267,7 @@ pub(super) fn unix_time(now: SystemTime) -> Result<UnixTime, MintError> {
 }
 
 /// 128 random bits: ids do not repeat and cannot be guessed.
-fn random_token_id() -> Result<String, MintError> {
+pub(super) fn random_token_id() -> Result<String, MintError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(MintError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -56,7 +56,8 @@ pub enum Nameless {
 
 impl TokenNames {
     /// Reads the token in a file, or on standard input (`-`). What is often pasted with it is
-    /// removed: white space and quotes around it, and `Bearer` or the name of the header before it.
+    /// removed: white space and quotes around it, and `Bearer`, `DPoP` or the name of the header
+    /// before it.
     ///
     /// # Errors
     ///
@@ -230,10 +231,21 @@ fn text_of(source: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
+/// The token that was typed as an argument, or, where that is `-`, the one on standard input; what
+/// is often pasted with it is removed.
+pub(super) fn typed_or_piped(argument: &str) -> io::Result<String> {
+    if argument != "-" {
+        return Ok(bare(argument).to_owned());
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    Ok(bare(&text).to_owned())
+}
+
 /// The token in what was pasted: a whole header, a token in quotes, or the token alone.
 pub(super) fn bare(pasted: &str) -> &str {
     let mut text = pasted.trim().trim_matches(['"', '\'']).trim();
-    for word in ["authorization:", "bearer "] {
+    for word in ["authorization:", "bearer ", "dpop "] {
         if let Some((start, rest)) = text.split_at_checked(word.len())
             && start.eq_ignore_ascii_case(word)
         {

@@ -100,7 +100,6 @@ fn what_is_no_private_key_is_refused_with_the_reason() {
     assert!(matches!(error_of("{"), KeyError::NotJson(_)));
     for jwk in [
         json!({"keys": []}),
-        json!({"kty": "oct", "k": "AAAA", "d": ""}),
         json!({"kty": "EC", "crv": "secp256k1", "d": ""}),
         json!({"kty": "OKP", "crv": "X25519", "d": ""}),
         json!("RSA"),
@@ -110,6 +109,8 @@ fn what_is_no_private_key_is_refused_with_the_reason() {
             "{jwk}"
         );
     }
+    let secret = json!({"kty": "oct", "k": "AAAA", "d": ""});
+    assert!(matches!(error_of(&secret.to_string()), KeyError::Symmetric));
     let public = Signer::from_jwk(P256_JWK).unwrap().public_jwk();
     assert!(matches!(
         error_of(&public.to_string()),

@@ -1,7 +1,9 @@
+use std::fs;
+
 use clap::Parser;
-use serde_json::json;
 
 use super::*;
+use crate::authority::chain_of;
 use crate::token::Algorithm;
 
 // 2026-01-01T00:00:00Z
@@ -23,6 +25,7 @@ fn claims_of(typed: &[&str]) -> Result<Value, MintError> {
         &arguments(typed),
         UnixTime::from_seconds(NOW).unwrap(),
         "id",
+        None,
     )
 }
 
@@ -112,6 +115,51 @@ fn a_claim_without_a_name_or_with_two_values_is_refused() {
     assert_eq!("=value".parse::<Claim>(), Err(ClaimSyntaxError));
     let error = claims_of(&["--claim", "x=1", "--claim", "x=2"]).unwrap_err();
     assert!(matches!(error, MintError::RepeatedClaim { name } if name == "x"));
+}
+
+#[test]
+fn a_token_is_bound_to_the_public_part_of_a_key() {
+    // The key and its thumbprint are those of RFC 8037, appendix A.
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key.json");
+    let jwk = json!({
+        "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", "kid": "k", "alg": "EdDSA",
+    });
+    fs::write(&key, jwk.to_string()).unwrap();
+    let path = key.to_str().unwrap();
+    let arguments = arguments(&["--dpop-key", path, "--claim=x=1"]);
+    let thumbprint = thumbprint_of_holder(&arguments).unwrap();
+    let now = UnixTime::from_seconds(NOW).unwrap();
+    let claims = claims(&arguments, now, "id", thumbprint.as_deref()).unwrap();
+    let expected = json!({"jkt": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"});
+    assert_eq!(claims["cnf"], expected);
+    assert_eq!(claims["x"], 1);
+}
+
+#[test]
+fn a_token_is_bound_in_one_way_and_to_no_secret() {
+    let refused = |typed: &[&str]| thumbprint_of_holder(&arguments(typed)).unwrap_err();
+    // The command line is wrong, whatever the file is.
+    let both = refused(&["--dpop-key=absent", "--claim=cnf={}"]);
+    assert!(matches!(both, CommandError::Mint(MintError::TwoBindings)));
+    assert_eq!(both.exit_code(), 2);
+    let absent = refused(&["--dpop-key=absent"]);
+    assert_eq!(absent.exit_code(), 10);
+
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("secret.json");
+    fs::write(&key, r#"{"kty": "oct", "k": "AAAA"}"#).unwrap();
+    let path = key.to_str().unwrap();
+    let secret = refused(&["--dpop-key", path]);
+    let told = chain_of(&secret);
+    assert!(
+        told.contains(path) && told.contains("shared secret"),
+        "{told}"
+    );
+    // Without a key of its holder, the claim is as free as any other.
+    let claims = claims_of(&["--claim=cnf=7"]).unwrap();
+    assert_eq!(claims["cnf"], 7);
 }
 
 #[test]

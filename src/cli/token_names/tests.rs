@@ -66,6 +66,8 @@ fn what_is_pasted_with_a_token_is_removed() {
         "Bearer TOKEN",
         "bearer  TOKEN\r\n",
         "Authorization: Bearer TOKEN",
+        "DPoP TOKEN",
+        "Authorization: DPoP TOKEN",
         "'authorization: bearer TOKEN'\n",
     ] {
         let text = around.replace("TOKEN", &token);
