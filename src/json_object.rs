@@ -1,6 +1,15 @@
 //! Writing an object of JSON as text at once, member by member, where a tree of values would only be made
 //! to be written.
 
+use serde_json::Value;
+
+/// A value as compact JSON. As text it would be written by other code, which indents as well and is twice as
+/// long.
+pub(crate) fn json_text(value: &Value) -> String {
+    // Writing to memory does not fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// An object that is being written at the end of a text.
 #[derive(Debug)]
 pub(crate) struct JsonObject(Vec<u8>);

@@ -77,6 +77,13 @@ enum Needed<'r> {
     SignIn(&'r SignIn),
 }
 
+/// What a client is told beyond the problem itself.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'r> {
+    needed: Option<Needed<'r>>,
+    proofs: Option<&'r AskedProof<'r>>,
+}
+
 /// How proofs of keys are verified that may come with a refused token.
 #[derive(Debug)]
 pub(super) struct AskedProof<'r> {
@@ -131,6 +138,7 @@ impl Refusals {
     ) -> Rc<Response> {
         let form = self.settings.form(refusal, request, now);
         let needed = Needed::of(refusal);
+        let asked = Asked { needed, proofs };
         let common = match form {
             _ if allow.is_some() || proofs.is_some() => None,
             ResponseForm::Grpc => Some(0),
@@ -140,8 +148,7 @@ impl Refusals {
             ResponseForm::Redirect(_) | ResponseForm::Told(_) => None,
         };
         let settings = &self.settings;
-        let new =
-            || Rc::new(settings.response(refusal, form, needed, request, locations, allow, proofs));
+        let new = || Rc::new(settings.response(refusal, form, asked, request, locations, allow));
         let index = common.map(|form| refusal.reason as usize * COMMON_FORMS + form);
         match index.and_then(|index| self.made.get(index)) {
             Some(made) => Rc::clone(made.get_or_init(new)),
@@ -186,12 +193,12 @@ impl RefusalSettings {
         &self,
         refusal: Refusal<'_>,
         form: ResponseForm,
-        needed: Option<Needed<'_>>,
+        asked: Asked<'_>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
         allow: Option<String>,
-        proofs: Option<&AskedProof<'_>>,
     ) -> Response {
+        let Asked { needed, proofs } = asked;
         let problem = refusal.reason.problem();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
         if problem.status == 503 {
@@ -225,7 +232,7 @@ impl RefusalSettings {
             }
             ResponseForm::Stripped => Vec::new(),
             ResponseForm::Told(representation) => {
-                for challenge in Challenge::of(&problem, needed, proofs, self) {
+                for challenge in Challenge::of(&problem, asked, self) {
                     headers.push(("www-authenticate", challenge.header_value()));
                 }
                 let (content_type, body) = match representation {

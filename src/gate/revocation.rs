@@ -11,6 +11,7 @@ use super::admitted::Validity;
 use super::reason::{Admission, Reason};
 use super::token_cache::KnownToken;
 use crate::host::{Call, CallOutcome, Host, SharedData};
+use crate::json_object::json_text;
 use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::wire::activity::Report;
 use crate::revocation::wire::{self, CheckRequest};
@@ -142,7 +143,7 @@ impl Check {
             nonce: Some(self.nonce),
             ..(*self.names).clone()
         };
-        request.to_json().to_string().into_bytes()
+        json_text(&request.to_json()).into_bytes()
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::policy::{Form, Provider, SessionHeaders, Unfit};
 use super::reason::Reason;
+use crate::json_object::json_text;
 use crate::token::{Claims, heap};
 
 /// Longest value of a header. Lists of groups and scopes reach some KiB; upstreams in wide use
@@ -142,10 +143,8 @@ fn payload(token: &[u8], is_padded: bool) -> String {
 fn header_value(value: &Value, form: Form) -> Result<String, Reason> {
     match (value, form) {
         (Value::Null, _) => Ok(String::new()),
-        (Value::Array(_) | Value::Object(_), Form::Base64) => {
-            Ok(STANDARD.encode(value.to_string()))
-        }
-        (Value::Array(_) | Value::Object(_), Form::Json) => Ok(ascii(&value.to_string())),
+        (Value::Array(_) | Value::Object(_), Form::Base64) => Ok(STANDARD.encode(json_text(value))),
+        (Value::Array(_) | Value::Object(_), Form::Json) => Ok(ascii(&json_text(value))),
         (Value::Array(elements), Form::Comma) => comma_joined(elements),
         (Value::Object(_), Form::Comma) => Err(Reason::ClaimNotForwardable),
         (scalar, _) => Ok(scalar_value(scalar)),
@@ -189,7 +188,7 @@ pub(super) fn loggable(value: &Value) -> String {
     const MOST_CHARACTERS: usize = 256;
     let text = match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => json_text(other),
     };
     let cut: String = text.chars().take(MOST_CHARACTERS).collect();
     if is_forwardable(&cut) {
@@ -220,7 +219,7 @@ fn is_word(value: &Value) -> bool {
 fn scalar_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => json_text(other),
     }
 }
 

@@ -110,6 +110,17 @@ pub(super) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
     encoded(SEQUENCE, &[integer(first), integer(second)].concat())
 }
 
+/// A signature by ECDSA whose r and s stand side by side with this length each (RFC 7518 section 3.4). `None`
+/// for another length and for zero.
+pub(super) fn ecdsa_signature(signature: &[u8], length: usize) -> Option<Vec<u8>> {
+    let (r, s) = signature.split_at_checked(length)?;
+    if s.len() != length {
+        return None;
+    }
+    let (r, s) = (without_zeros(r), without_zeros(s));
+    (!r.is_empty() && !s.is_empty()).then(|| pair(r, s))
+}
+
 /// The digits of a number without leading zeros.
 pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();

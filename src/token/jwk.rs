@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::algorithm::Family;
 use super::der::{rsa_numbers, without_zeros};
 use super::{Algorithm, KeyError};
-use crate::json_object::JsonObject;
+use crate::json_object::{JsonObject, json_text};
 
 /// Members that only a private key has (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
@@ -190,7 +190,7 @@ fn verifies(operations: &Value) -> bool {
 fn refused(name: &'static str, value: &Value) -> KeyError {
     match value {
         Value::String(text) => KeyError::member(name, text),
-        other => KeyError::member(name, &other.to_string()),
+        other => KeyError::member(name, &json_text(other)),
     }
 }
 

@@ -8,6 +8,7 @@
 
 use ed25519_dalek::VerifyingKey as Ed25519Key;
 use p256::ecdsa::VerifyingKey as P256Key;
+use p256::elliptic_curve::point::AffineCoordinates as _;
 use serde_json::Value;
 use superboring::bn::BigNum;
 use superboring::pkey::{PKey, Public};
@@ -270,13 +271,25 @@ fn point(kind: Algorithm, point: &[u8]) -> Result<Prepared, KeyError> {
     let material = if !is_uncompressed {
         None
     } else if kind == Algorithm::Es256 {
-        P256Key::from_sec1_bytes(point).ok().map(Material::P256)
+        p256_key(point).map(Material::P256)
     } else {
         LargeCurveKey::new(kind, point).map(Material::LargeCurve)
     };
     let material = material.ok_or(KeyError::NotOnCurve)?;
     Ok((material, der::key_info(kind, point)))
 }
+
+/// A key by its uncompressed point. The library's reader takes compressed ones as well, which JWKs do not have,
+/// and the arithmetic for those is five kilobytes of the filter.
+fn p256_key(point: &[u8]) -> Option<P256Key> {
+    let (x, y) = point.get(1..)?.split_at_checked(P256_COORDINATE_BYTES)?;
+    let (x, y) = (x.try_into().ok()?, y.try_into().ok()?);
+    let point = p256::AffinePoint::from_coordinates(&x, &y).into_option()?;
+    P256Key::from_affine(point).ok()
+}
+
+/// Bytes of each coordinate of a point on P-256.
+pub(super) const P256_COORDINATE_BYTES: usize = 32;
 
 fn ed25519(bytes: &[u8]) -> Result<Prepared, KeyError> {
     let array = bytes.try_into().map_err(|_| KeyError::Length {

@@ -6,7 +6,7 @@
 //! not at all; natively, for the command line and the tests, it is checked here.
 
 use super::Algorithm;
-use super::der::{pair, without_zeros};
+use super::der::ecdsa_signature;
 
 #[cfg(not(target_os = "wasi"))]
 mod arithmetic;
@@ -35,12 +35,7 @@ impl LargeCurveKey {
     /// fixed length (RFC 7518 section 3.4), as `SEQUENCE` of two `INTEGER`s in DER. `None` for
     /// another length and for zero; values past the order are the arithmetic's to refuse.
     pub(super) fn to_der(&self, signature: &[u8]) -> Option<Vec<u8>> {
-        let (r, s) = signature.split_at_checked(self.coordinate_bytes)?;
-        if s.len() != self.coordinate_bytes {
-            return None;
-        }
-        let (r, s) = (without_zeros(r), without_zeros(s));
-        (!r.is_empty() && !s.is_empty()).then(|| pair(r, s))
+        ecdsa_signature(signature, self.coordinate_bytes)
     }
 
     /// Whether the signature is this key's, checked inside the module.

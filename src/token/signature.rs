@@ -15,7 +15,8 @@ use superboring::rsa::Padding;
 use superboring::sign::Verifier as RsaVerifier;
 
 use super::algorithm::Digest;
-use super::key::Material;
+use super::der::ecdsa_signature;
+use super::key::{Material, P256_COORDINATE_BYTES};
 use super::{Algorithm, Key};
 use crate::host::{ForeignAnswer, SignatureHost};
 use crate::protobuf::write_bytes;
@@ -96,10 +97,15 @@ pub(super) fn verify(
         }
         // JWS has r and s side by side with a fixed length (RFC 7518 section 3.4); zero and
         // values past the order are refused here ("psychic signatures", CVE-2022-21449).
-        Material::P256(public) => P256Signature::from_slice(signature).is_ok_and(|signature| {
-            ask(signature.to_der().as_bytes())
-                .is_genuine_or_else(|| public.verify(signing_input, &signature).is_ok())
-        }),
+        Material::P256(public) => {
+            let (Ok(parsed), Some(der)) = (
+                P256Signature::from_slice(signature),
+                ecdsa_signature(signature, P256_COORDINATE_BYTES),
+            ) else {
+                return false;
+            };
+            ask(&der).is_genuine_or_else(|| public.verify(signing_input, &parsed).is_ok())
+        }
         Material::LargeCurve(public) => public.to_der(signature).is_some_and(|der| {
             ask(&der).is_genuine_or_else(|| public.verify(signing_input, signature))
         }),

@@ -13,6 +13,7 @@ use crate::gate::reason::{Reason, Service};
 use crate::gate::revocation::nonce_of;
 use crate::gate::session_routes::{Route, SessionCall, is_own_page};
 use crate::host::Host;
+use crate::json_object::json_text;
 use crate::revocation::wire::own_sessions::{
     EndSessionRequest, MAX_OWN_SESSIONS, OwnSessionsRequest,
 };
@@ -57,7 +58,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let (service, body) = self.wish(route, pass)?;
         Ok(SessionCall {
             service,
-            body: body.to_string().into_bytes(),
+            body: json_text(&body).into_bytes(),
             provider: pass.index,
             token: Rc::clone(&pass.token),
             cookies: pass.cookies().map(str::to_owned).collect(),

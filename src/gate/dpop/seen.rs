@@ -35,7 +35,7 @@ const SLOTS: u64 = 32;
 const SLICES_IN_USE: u64 = SLOTS - 2;
 
 /// Shards of a slot.
-const SHARDS: u128 = 1024;
+const SHARDS: u64 = 1024;
 
 /// Most proofs in a shard.
 const MOST: usize = 512;
@@ -54,11 +54,10 @@ struct Shard {
 pub(super) fn note(host: &impl SharedData, space: &Namespace, proof: Proof) -> Result<(), Reason> {
     let seconds = proof.window.as_secs().div_ceil(SLICES_IN_USE).max(1);
     let slice = proof.issued_at.seconds() / seconds;
-    let shard = proof.id % SHARDS;
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    let (name, shard) = ((proof.id >> 64) as u64, proof.id as u64 % SHARDS);
     let record = format!("{seconds}/{}/{shard}", slice % SLOTS);
     let key = space.key_of(&record);
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    let name = (proof.id >> 64) as u64;
     for _ in 0..ATTEMPTS {
         let found = host.shared(&key);
         let kept = match &found {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{AskedProof, Needed, RefusalSettings};
+use super::{Asked, Needed, RefusalSettings};
 use crate::gate::dpop::SCHEME;
 use crate::gate::policy::text_of;
 use crate::gate::reason::{ChallengeKind, Problem};
@@ -26,14 +26,13 @@ enum Scheme {
 
 impl<'c> Challenge<'c> {
     /// The challenges that go with a problem (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3), the
-    /// first of which says what is wrong. `needed` is what the token lacks, as far as the client is told; `proofs`
-    /// is how its provider has proofs of keys verified, if it has.
+    /// first of which says what is wrong.
     pub(super) fn of(
         problem: &Problem,
-        needed: Option<Needed<'_>>,
-        proofs: Option<&AskedProof<'_>>,
+        asked: Asked<'_>,
         settings: &'c RefusalSettings,
     ) -> impl Iterator<Item = Self> {
+        let Asked { needed, proofs } = asked;
         let is_there = problem.challenge != ChallengeKind::Absent;
         let is_about_proof =
             problem.challenge.is_about_proof() || proofs.is_some_and(|asked| asked.is_required);
