@@ -20,6 +20,7 @@ mod attacks;
 mod configuration;
 mod cookies;
 mod cors;
+mod dpop;
 mod fallback;
 mod inputs;
 mod istio;
