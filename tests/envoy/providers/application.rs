@@ -37,7 +37,7 @@ pub(super) struct Tokens {
 pub(super) struct Endpoints(Value);
 
 /// Of a test, so that nobody has to guess it.
-const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
+pub(super) const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 
 impl Endpoints {
     pub(super) fn discover(issuer: &str) -> Self {

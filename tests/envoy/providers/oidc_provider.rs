@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::application::{Application, CALLBACK, Endpoints, Provider, Tokens};
-use super::browser::{Browser, agent};
+use super::browser::{Browser, Page, agent};
 use super::process::{Process, is_there};
 
 /// The program that makes a provider of the library.
@@ -57,14 +57,25 @@ impl OidcProvider {
         self.ask(browser, application, &format!("prompt=consent&{asked}"))
     }
 
-    /// By the forms that the library has for trying it out: a sign-in, then a consent.
     fn ask(&self, browser: &mut Browser, application: &Application, prompt: &str) -> Tokens {
+        let page = self.authorize(browser, application, prompt);
+        self.endpoints.redeem(application, &page)
+    }
+
+    /// What the browser brings back to the application, by the forms that the library has for trying it out: a
+    /// sign-in, then a consent.
+    pub(super) fn authorize(
+        &self,
+        browser: &mut Browser,
+        application: &Application,
+        prompt: &str,
+    ) -> Page {
         let mut page = browser.open(&self.endpoints.authorization(application, prompt));
         while !page.url.starts_with(CALLBACK) {
             let user = browser.user;
             page = browser.submit(&page, &[("login", user), ("password", "any")]);
         }
-        self.endpoints.redeem(application, &page)
+        page
     }
 }
 

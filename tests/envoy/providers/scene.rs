@@ -177,7 +177,7 @@ fn settings(provider: &impl Provider, authority: &Authority) -> Value {
     settings
 }
 
-fn address_of(url: &str) -> SocketAddr {
+pub(super) fn address_of(url: &str) -> SocketAddr {
     let address = url.split('/').nth(2).expect("a host");
     address.parse().expect("address and port")
 }
