@@ -33,6 +33,7 @@ fn every_action_has_a_row_with_the_statuses_that_it_comes_with() {
         Action::Refresh,
         Action::SignIn,
         Action::StepUp,
+        Action::Retry,
         Action::Wait,
         Action::None,
     ];
