@@ -358,7 +358,8 @@ impl Gate {
             None
         };
         let now = || UnixTime::from_milliseconds(host.now_milliseconds());
-        let proofs = own.and_then(|provider| self.asked_proof(host, provider, reason, &now));
+        let proofs =
+            own.and_then(|provider| self.asked_proof(host, request, provider, reason, &now));
         let proofs = proofs.as_ref();
         let refusals = &self.refusals;
         host.respond(&refusals.response(refusal, request, locations, allow, proofs, &now));
@@ -368,6 +369,7 @@ impl Gate {
     fn asked_proof<'p>(
         &self,
         host: &impl Host,
+        request: &Request,
         provider: &'p Provider,
         reason: Reason,
         now: &dyn Fn() -> UnixTime,
@@ -378,7 +380,8 @@ impl Gate {
         let nonce = if dpop.needs_nonce { nonce() } else { None };
         has_challenge.then_some(AskedProof {
             dpop,
-            is_required: provider.possession.requires_key(),
+            is_key_required: provider.possession.requires_key(),
+            is_under_dpop: request.values("authorization").any(dpop::is_under_scheme),
             nonce,
         })
     }

@@ -29,7 +29,7 @@ use crate::gate::{Attempt, Gate, Verdict, Wait, inspect_configuration};
 use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
-use host::ExplainingHost;
+use host::{DPOP, ExplainingHost};
 use steps::{Configured, Steps};
 
 /// Parts of the given text that are shorter than this are too short to be a part of a token, and
@@ -211,9 +211,15 @@ pub fn run(
         host.add_header(name, value);
     }
     if let Some(token) = &token {
-        host.add_header("authorization", &format!("Bearer {token}"));
+        // A proof comes with a token that is bound to a key.
+        let has_proof = arguments.headers.iter().any(|header| header.name == DPOP);
+        let scheme = if has_proof { "DPoP" } else { "Bearer" };
+        host.add_header("authorization", &format!("{scheme} {token}"));
         // It was given as a token, well formed or not.
         host.hide(token, SHORTEST_HIDDEN);
+    }
+    if host.is_encrypted() {
+        host.add_property("connection.tls_version", "TLSv1.3");
     }
     if let Some(name) = &arguments.route_name {
         host.add_property("xds.route_name", name);

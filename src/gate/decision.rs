@@ -372,7 +372,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let presented = Presented {
             host: self.host,
             request: self.request,
-            token: &found.token,
+            hash: candidate.hash(&found.token),
             locations: &found.locations,
             claims: candidate.claims(),
             now: UnixTime::from_milliseconds(self.now_milliseconds()),

@@ -10,8 +10,6 @@ mod target;
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::extraction::Location;
@@ -31,6 +29,14 @@ pub(super) const HEADER: &str = "dpop";
 /// The scheme of `Authorization` for tokens that are bound to a key.
 pub(super) const SCHEME: &str = "DPoP";
 
+/// Whether these credentials are of that scheme.
+pub(super) fn is_under_scheme(credentials: &[u8]) -> bool {
+    let parts = credentials.split_at_checked(SCHEME.len());
+    parts.is_some_and(|(scheme, rest)| {
+        scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && rest.first() == Some(&b' ')
+    })
+}
+
 /// What proofs are verified with, besides the settings of their provider.
 #[derive(Debug)]
 pub(super) struct Proofs {
@@ -42,7 +48,8 @@ pub(super) struct Proofs {
 pub(super) struct Presented<'p, H> {
     pub(super) host: &'p H,
     pub(super) request: &'p Request,
-    pub(super) token: &'p [u8],
+    /// SHA-256 of the token, in base64url.
+    pub(super) hash: &'p str,
     pub(super) locations: &'p [&'p Location],
     pub(super) claims: &'p Claims,
     pub(super) now: UnixTime,
@@ -57,9 +64,18 @@ pub(super) struct Proof {
     /// A keyed hash of its key and `jti`.
     id: u128,
     issued_at: UnixTime,
-    /// For how long one that was made at the same time could be used, as a whole.
-    window: Duration,
 }
+
+/// The longest that the configuration may allow a proof to be old.
+pub(super) const LONGEST_AGE: Duration = Duration::from_mins(2);
+
+/// The most by which the clocks of clients may differ. What is allowed for tokens may be more.
+const LONGEST_SKEW: Duration = Duration::from_mins(1);
+
+/// From the earliest to the latest time at which a proof can be used.
+const LONGEST_LIFE: Duration = LONGEST_AGE
+    .saturating_add(LONGEST_SKEW)
+    .saturating_add(LONGEST_SKEW);
 
 impl Proofs {
     /// For plugins that share this secret.
@@ -100,11 +116,10 @@ impl Proofs {
         if !presented.target(dpop).is_that_of(claims) {
             return Err(Reason::ProofTargetMismatch);
         }
-        let hash = URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(presented.token));
-        if claims.string("ath") != Some(&hash) {
+        if claims.string("ath") != Some(presented.hash) {
             return Err(Reason::ProofTokenMismatch);
         }
-        let skew = presented.clock_skew;
+        let skew = presented.clock_skew.min(LONGEST_SKEW);
         let oldest = dpop.max_age.saturating_add(skew);
         if issued_at > now.later_by(skew) || now >= issued_at.later_by(oldest) {
             return Err(Reason::ProofOutdated);
@@ -122,7 +137,6 @@ impl Proofs {
         Ok(Proof {
             id: secret.name_of(thumbprint.as_deref().unwrap_or_default(), id),
             issued_at,
-            window: oldest.saturating_add(skew),
         })
     }
 

@@ -30,6 +30,11 @@ impl Reason {
         )
     }
 
+    /// Whether another proof of the token's key would do.
+    pub(super) const fn is_mended_by_proof(self) -> bool {
+        matches!(self.problem().action, Action::Retry)
+    }
+
     /// Whether the token was revoked, and it is known that it was.
     #[must_use]
     pub(super) const fn is_revocation(self) -> bool {

@@ -4,7 +4,7 @@ mod challenge;
 mod negotiation;
 mod step_up;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::alias::reads_as;
@@ -12,7 +12,7 @@ use super::decision::Refusal;
 use super::extraction::{self, Location};
 use super::path;
 use super::policy::{Dpop, SignIn, Words, text_of};
-use super::reason::{Action, Problem, Reason};
+use super::reason::{Action, ChallengeKind, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
 use crate::json_object::JsonObject;
@@ -88,8 +88,10 @@ struct Asked<'r> {
 #[derive(Debug)]
 pub(super) struct AskedProof<'r> {
     pub(super) dpop: &'r Dpop,
-    /// Whether a token without one is refused.
-    pub(super) is_required: bool,
+    /// Whether every token has to be bound to a key.
+    pub(super) is_key_required: bool,
+    /// Whether the client has sent its token as one that is.
+    pub(super) is_under_dpop: bool,
     /// The nonce for the next one.
     pub(super) nonce: Option<String>,
 }
@@ -109,6 +111,21 @@ impl AskedProof<'_> {
 pub(super) struct Refusals {
     settings: RefusalSettings,
     made: Vec<OnceCell<Rc<Response>>>,
+    /// Those with challenges for proofs, of which each provider has its own.
+    made_for_proofs: RefCell<Vec<ForProof>>,
+}
+
+/// Index of the provider, whether the token was sent as one that is bound to a key, and index of the answer among
+/// those that are the same for every client.
+type ForProofIndex = (Option<usize>, bool, usize);
+
+/// An answer with a challenge for a proof.
+#[derive(Debug)]
+struct ForProof {
+    index: ForProofIndex,
+    /// The nonce in it.
+    nonce: Option<String>,
+    response: Rc<Response>,
 }
 
 /// Forms in which answers are the same for every client.
@@ -120,6 +137,7 @@ impl Refusals {
         Self {
             settings,
             made: std::iter::repeat_with(OnceCell::new).take(count).collect(),
+            made_for_proofs: RefCell::default(),
         }
     }
 
@@ -140,7 +158,7 @@ impl Refusals {
         let needed = Needed::of(refusal);
         let asked = Asked { needed, proofs };
         let common = match form {
-            _ if allow.is_some() || proofs.is_some() => None,
+            _ if allow.is_some() => None,
             ResponseForm::Grpc => Some(0),
             ResponseForm::Stripped => Some(1),
             ResponseForm::Told(Representation::Problem) if needed.is_none() => Some(2),
@@ -150,9 +168,44 @@ impl Refusals {
         let settings = &self.settings;
         let new = || Rc::new(settings.response(refusal, form, asked, request, locations, allow));
         let index = common.map(|form| refusal.reason as usize * COMMON_FORMS + form);
-        match index.and_then(|index| self.made.get(index)) {
-            Some(made) => Rc::clone(made.get_or_init(new)),
-            None => new(),
+        match (index, proofs) {
+            (Some(index), Some(asked)) => {
+                let index = (refusal.provider, asked.is_under_dpop, index);
+                self.made_for_proof(index, asked.nonce.as_deref(), new)
+            }
+            (Some(index), None) => match self.made.get(index) {
+                Some(made) => Rc::clone(made.get_or_init(new)),
+                None => new(),
+            },
+            (None, _) => new(),
+        }
+    }
+
+    /// The one that was made for this provider, with this nonce, or a new one in its place.
+    fn made_for_proof(
+        &self,
+        index: ForProofIndex,
+        nonce: Option<&str>,
+        new: impl FnOnce() -> Rc<Response>,
+    ) -> Rc<Response> {
+        let mut made = self.made_for_proofs.borrow_mut();
+        let found = made.iter_mut().find(|made| made.index == index);
+        match found {
+            Some(found) if found.nonce.as_deref() == nonce => Rc::clone(&found.response),
+            Some(found) => {
+                found.response = new();
+                found.nonce = nonce.map(str::to_owned);
+                Rc::clone(&found.response)
+            }
+            None => {
+                let response = new();
+                made.push(ForProof {
+                    index,
+                    nonce: nonce.map(str::to_owned),
+                    response: Rc::clone(&response),
+                });
+                response
+            }
         }
     }
 }
@@ -207,6 +260,13 @@ impl RefusalSettings {
         headers.extend(allow.map(|methods| ("allow", methods)));
         let nonce = proofs.and_then(|asked| asked.nonce.clone());
         headers.extend(nonce.map(|nonce| ("dpop-nonce", nonce)));
+        // Without that challenge, no library would use the nonce.
+        let needs_nonce = problem.challenge == ChallengeKind::UseNonce && proofs.is_some();
+        if matches!(form, ResponseForm::Told(_)) || needs_nonce {
+            for challenge in Challenge::of(&problem, asked, self) {
+                headers.push(("www-authenticate", challenge.header_value()));
+            }
+        }
         let (mut status, mut grpc_status) = (problem.status, None);
         let body = match form {
             // A response of trailers only, all of which are in the headers. Envoy could make one of
@@ -232,9 +292,6 @@ impl RefusalSettings {
             }
             ResponseForm::Stripped => Vec::new(),
             ResponseForm::Told(representation) => {
-                for challenge in Challenge::of(&problem, asked, self) {
-                    headers.push(("www-authenticate", challenge.header_value()));
-                }
                 let (content_type, body) = match representation {
                     Representation::Problem => {
                         ("application/problem+json", document(&problem, needed))

@@ -13,11 +13,13 @@
 //! one of them has grown. So a change costs one addition and never a walk through the cache. Now
 //! and then it voids the entry of another token too, which costs one verification.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::hash::Hasher as _;
 use std::ptr;
 use std::rc::{Rc, Weak};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -61,6 +63,8 @@ pub(super) struct KnownToken {
     settled: Option<Settled>,
     /// The headers that its claims come to.
     pub(super) injections: Injections,
+    /// Its SHA-256 as proofs for it have it, once one was looked at.
+    hash: OnceCell<Box<str>>,
     /// The requirement that it was last found to meet, as far as the token alone decides.
     met: Cell<Option<Met>>,
     /// The set whose key has made the signature. A weak reference keeps its address from being used
@@ -105,6 +109,7 @@ impl KnownToken {
             token,
             settled: None,
             injections: Injections::default(),
+            hash: OnceCell::new(),
             met: Cell::new(None),
             keys,
             id,
@@ -138,6 +143,14 @@ impl KnownToken {
 
     pub(super) const fn binding(&self) -> Binding {
         self.binding
+    }
+
+    /// `ath` of a proof for this token, which is the one that it was made of (RFC 9449 section 4.2).
+    pub(super) fn hash(&self, token: &[u8]) -> &str {
+        self.hash.get_or_init(|| {
+            let hash = hmac_sha256::Hash::hash(token);
+            URL_SAFE_NO_PAD.encode(hash).into()
+        })
     }
 
     pub(super) const fn cut_off_by(&self) -> CutOffBy {
@@ -205,7 +218,8 @@ impl KnownToken {
     fn heap_bytes(&self) -> u64 {
         // The two counters of an `Rc` are before what it points to.
         let own = heap::block(size_of::<Self>() + 2 * size_of::<usize>());
-        let held = self.token.heap_bytes() + self.injections.heap_bytes();
+        let hash = self.hash.get().map_or(0, |hash| heap::block(hash.len()));
+        let held = self.token.heap_bytes() + self.injections.heap_bytes() + hash;
         let bytes = SHARE_BYTES + own + held + heap::list::<u16>(self.marks.capacity());
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }

@@ -18,7 +18,7 @@ use super::algorithm::{Algorithms, Family};
 use super::der::without_zeros;
 use super::key_error::MODULUS_BITS;
 use super::large_curve::LargeCurveKey;
-use super::{Algorithm, KeyError, der, jwk};
+use super::{Algorithm, Backend, KeyError, der, jwk};
 
 /// The number 65537. Signatures under small exponents have been forged, and large exponents cost as
 /// much as long moduli.
@@ -104,8 +104,19 @@ pub(super) enum Material {
     Rsa(PKey<Public>),
     P256(P256Key),
     LargeCurve(LargeCurveKey),
+    /// A point of which only the host knows whether it is on its curve, with this many bytes in a coordinate.
+    HostPoint(usize),
     Ed25519(Ed25519Key),
     Secret(Vec<u8>),
+}
+
+/// Where it is checked whether a point is on its curve.
+#[derive(Clone, Copy)]
+enum Points {
+    /// Here, when the key is read.
+    Checked,
+    /// Where the signature is checked, in the host.
+    LeftToHost,
 }
 
 impl std::fmt::Debug for Material {
@@ -114,6 +125,7 @@ impl std::fmt::Debug for Material {
             Self::Rsa(_) => "Rsa",
             Self::P256(_) => "P256",
             Self::LargeCurve(_) => "LargeCurve",
+            Self::HostPoint(_) => "HostPoint",
             Self::Ed25519(_) => "Ed25519",
             Self::Secret(_) => "Secret",
         })
@@ -132,6 +144,24 @@ impl Key {
     ///
     /// [`KeyError`].
     pub fn from_jwk(jwk: &Value, rules: &KeyRules) -> Result<Self, KeyError> {
+        Self::read(jwk, rules, Points::Checked)
+    }
+
+    /// The same for a single signature that this backend is to check: where that is the host, it checks as well
+    /// whether a point is on its curve, which takes the module longer than all the rest.
+    pub(super) fn for_one_signature(
+        jwk: &Value,
+        rules: &KeyRules,
+        backend: Backend,
+    ) -> Result<Self, KeyError> {
+        let points = match backend {
+            Backend::Host => Points::LeftToHost,
+            Backend::Module => Points::Checked,
+        };
+        Self::read(jwk, rules, points)
+    }
+
+    fn read(jwk: &Value, rules: &KeyRules, points: Points) -> Result<Self, KeyError> {
         let (kind, named) = jwk::purpose(jwk)?;
         let family = kind.family();
         if family == Family::Hmac && !rules.allow_symmetric {
@@ -140,7 +170,16 @@ impl Key {
         let mut algorithms = rules.algorithms_of(kind, named)?;
         let (material, info) = match family {
             Family::Rsa => rsa(&jwk::bytes(jwk, "n")?, &jwk::bytes(jwk, "e")?)?,
-            Family::Ecdsa => point(kind, &jwk::point(jwk, kind.coordinate_bytes())?)?,
+            Family::Ecdsa => {
+                let found = jwk::point(jwk, kind.coordinate_bytes())?;
+                match points {
+                    Points::Checked => point(kind, &found)?,
+                    Points::LeftToHost => {
+                        let material = Material::HostPoint(kind.coordinate_bytes());
+                        (material, der::key_info(kind, &found))
+                    }
+                }
+            }
             Family::EdDsa => ed25519(&jwk::bytes(jwk, "x")?)?,
             Family::Hmac => {
                 let secret = jwk::bytes(jwk, "k")?;

@@ -69,7 +69,7 @@ impl<'p> UnverifiedProof<'p> {
         backend: Backend,
         host: &impl SignatureHost,
     ) -> bool {
-        let key = Key::from_jwk(&self.key, rules);
+        let key = Key::for_one_signature(&self.key, rules, backend);
         key.is_ok_and(|key| self.token.is_signed_by(&key, backend, host))
     }
 }

@@ -13,6 +13,9 @@ use crate::host::{
 use crate::time::UnixTime;
 use crate::token::{LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
 
+/// The header with a proof, which is no token.
+pub(super) const DPOP: &str = "dpop";
+
 /// Parts of tokens have this length at least: `{"alg":"none"}` has more. Shorter text with dots in
 /// it is the name of a host, say.
 const SHORTEST_PART: usize = 16;
@@ -69,9 +72,16 @@ impl ExplainingHost {
             .push((name.to_owned(), value.as_bytes().to_vec()));
     }
 
+    /// Whether the request came over an encrypted connection.
+    pub(super) fn is_encrypted(&self) -> bool {
+        let mut lines = self.headers.iter();
+        lines.any(|(name, value)| name == ":scheme" && value.eq_ignore_ascii_case(b"https"))
+    }
+
     /// The token that stands somewhere in the request, if there is one and no other.
     pub(super) fn only_token(&self) -> Option<String> {
-        let values = self.headers.iter().filter_map(|(_, value)| {
+        let others = self.headers.iter().filter(|(name, _)| name != DPOP);
+        let values = others.filter_map(|(_, value)| {
             let text = std::str::from_utf8(value).ok()?;
             let parts = text.split(|letter| SEPARATORS.contains(letter));
             Some(parts.filter(|part| is_token(part)))

@@ -212,6 +212,18 @@ impl Observer for &mut Steps<'_> {
             Some(Reason::CertificateUntrusted) => {
                 "names in certificates of proxies, by which they are trusted, are not looked at here"
             }
+            Some(Reason::ProofMissing) => {
+                "`portcullis proof` prints one, for `--header \"dpop: …\"`"
+            }
+            Some(Reason::ProofTargetMismatch) => {
+                "`htm` and `htu` of the proof have to be `--method`, and `--scheme`, `:authority` and `--path`"
+            }
+            Some(Reason::ProofOutdated) => {
+                "`iat` of the proof is compared with the time now; `portcullis proof` prints a new one"
+            }
+            Some(Reason::SchemeMismatch) => {
+                "a token that is bound to a key comes with `--header \"dpop: …\"`, and any other without"
+            }
             _ => "",
         };
         if !hint.is_empty() {

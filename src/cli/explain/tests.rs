@@ -1,7 +1,9 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::token::fixtures::{es256, es256_other, jwk_set, token};
+use crate::token::fixtures::{es256, es256_other, jwk_set, signed, token};
 
 /// 2026-01-01T00:00:00Z.
 const NOW: u64 = 1_767_225_600;
@@ -491,4 +493,72 @@ fn a_token_that_is_bound_to_a_certificate_is_walked_with_the_certificate() {
         told.contains("client.pem: expected a certificate, PEM"),
         "{told}"
     );
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_key_is_walked_with_its_proof() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("portcullis.json");
+    let provider = json!({
+        "issuer": "https://issuer.example",
+        "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        "proof_of_possession": {"dpop": {}},
+    });
+    let rules = json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}]);
+    let configuration = json!({"providers": {"idp": provider}, "rules": rules});
+    fs::write(&file, configuration.to_string()).unwrap();
+    let key = es256();
+    let jkt = crate::token::thumbprint(&key.public_jwk()).unwrap();
+    let bound = json!({
+        "iss": "https://issuer.example", "exp": NOW + 300, "cnf": {"jkt": jkt},
+    });
+    let bound = token(&key, &bound);
+    let hash = URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(bound.as_bytes()));
+    let proof = |uri: &str| {
+        let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": key.public_jwk()});
+        let said = json!({"jti": "1", "htm": "GET", "htu": uri, "iat": NOW, "ath": hash});
+        signed(
+            &key,
+            header.to_string().as_bytes(),
+            said.to_string().as_bytes(),
+        )
+    };
+    let explained = |token: Option<&str>, headers: &[(&str, &str)]| {
+        let header = |(name, value): &(&str, &str)| format!("{name}: {value}").parse().unwrap();
+        let arguments = Arguments {
+            file: file.clone(),
+            token: token.map(str::to_owned),
+            path: "/orders".to_owned(),
+            method: "GET".to_owned(),
+            scheme: "https".to_owned(),
+            headers: headers.iter().map(header).collect(),
+            route_name: None,
+            client_certificate: None,
+            key_sets: Vec::new(),
+        };
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
+        let mut output = Vec::new();
+        let outcome = run(&arguments, now, &mut output, &mut Vec::new());
+        (String::from_utf8(output).unwrap(), outcome.is_ok())
+    };
+    let good = proof("https://localhost/orders");
+    let (output, is_ok) = explained(Some(&bound), &[("DPoP", &good)]);
+    assert!(is_ok, "{output}");
+    let whole = format!("DPoP {bound}");
+    let (output, is_ok) = explained(None, &[("authorization", &whole), ("dpop", &good)]);
+    assert!(is_ok && output.contains("`iss` is"), "{output}");
+    let other = proof("http://localhost/orders");
+    for (headers, expected) in [
+        (&[][..], "scheme_mismatch"),
+        (&[("dpop", &*other)], "proof_target_mismatch"),
+    ] {
+        let (output, is_ok) = explained(Some(&bound), headers);
+        assert!(!is_ok && output.contains(expected), "{output}");
+        assert!(output.contains("hint: "), "{output}");
+    }
+    for secret in [&bound, &good, &other] {
+        for part in secret.split('.') {
+            assert!(!output.contains(part), "{output}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::headers::header_name;
 use super::{claims, keys, matchers};
 use crate::configuration::{Fields, Node, Read, all};
+use crate::gate::dpop::LONGEST_AGE;
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
 use crate::gate::policy::{
     Dpop, Forwarders, IssuedAhead, Possession, Provider, Verified, comparable_audience,
@@ -119,7 +120,6 @@ fn possession(fields: &mut Fields<'_>) -> Read<Possession> {
     verified
 }
 
-/// Proxies that are believed when they say which certificate their client has shown; none without `xfcc`.
 /// How proofs of keys are verified.
 fn dpop(node: Node<'_>) -> Read<Dpop> {
     node.object(|fields| {
@@ -132,9 +132,9 @@ fn dpop(node: Node<'_>) -> Read<Dpop> {
         });
         let max_age = fields.optional("max_age").map(|node| {
             let age = node.duration()?;
-            if age > LONGEST_PROOF_AGE {
+            if age > LONGEST_AGE {
                 return Err(
-                    node.fault("expected at most `300s`: used proofs are remembered for as long")
+                    node.fault("expected at most `120s`, for which used proofs are remembered")
                 );
             }
             Ok(age)
@@ -155,6 +155,7 @@ fn dpop(node: Node<'_>) -> Read<Dpop> {
     })
 }
 
+/// Proxies that are believed when they say which certificate their client has shown; none without `xfcc`.
 fn forwarders(node: Node<'_>) -> Read<Forwarders> {
     node.object(|fields| {
         let Some(node) = fields.optional("xfcc") else {
@@ -198,15 +199,13 @@ fn is_host(name: &str) -> bool {
     name.bytes().all(is_plain)
 }
 
-/// Which tokens have to be bound to a key.
+/// Whether proofs have to have a nonce.
 const NONCE: [(&str, bool); 2] = [("off", false), ("required", true)];
 
 /// How long ago a proof may have been made, unless the operator says otherwise.
 const DEFAULT_PROOF_AGE: Duration = Duration::from_mins(1);
 
-/// The longest that the operator may say.
-const LONGEST_PROOF_AGE: Duration = Duration::from_mins(5);
-
+/// Which tokens have to be bound to a key.
 const REQUIRED: [(&str, bool); 2] = [("when_bound", false), ("always", true)];
 
 /// Whether the status lists that tokens refer to count.
@@ -265,14 +264,14 @@ fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
     }
 }
 
-/// `Authorization: Bearer` by default. `jwt_authn` takes the query parameter `access_token` then
-/// too, which RFC 9700 section 4.3.2 advises against: URLs are kept in logs and histories, and a
-/// link could carry a token of the one who made it to the one who follows it.
 fn algorithm(node: Node<'_>) -> Read<Algorithm> {
     let algorithm = Algorithm::from_name(node.text()?);
     algorithm.ok_or_else(|| node.fault("expected the name of an algorithm, `RS256` for instance"))
 }
 
+/// Where the operator says that tokens are. Where nothing is said, `jwt_authn` takes the query parameter
+/// `access_token` beside `Authorization: Bearer`, which RFC 9700 section 4.3.2 advises against: URLs are kept
+/// in logs and histories, and a link could carry a token of the one who made it to the one who follows it.
 fn locations(fields: &mut Fields<'_>) -> Vec<Location> {
     let mut locations = fields.each("from_headers", header_location);
     let parameters = fields.texts("from_params");

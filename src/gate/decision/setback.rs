@@ -118,7 +118,7 @@ impl<'g> Setback<'g> {
     /// So everything that is found before a signature is verified says less than missing keys do,
     /// whether or not the request may wait for them, and whether or not `iss` is the provider's.
     /// What is found after a good signature says more: another provider neither delays it nor
-    /// answers for it. Of these, that another sign-in would do says more than what nothing mends, that the
+    /// answers for it. Of these, that another sign-in or another proof would do says more than what nothing mends, that the
     /// session has ended more than that, and most what is not known.
     const fn weight(&self) -> u8 {
         match self {
@@ -165,11 +165,12 @@ const fn weight_of(reason: Reason) -> u8 {
         | Reason::TimeInMilliseconds
         | Reason::CriticalHeader => 4,
         Reason::KeysUnavailable | Reason::IssuerUndisclosed | Reason::KeyUnconfirmed => 5,
-        Reason::RevocationUnavailable | Reason::RevocationStale | Reason::RevocationUnconfirmed => {
-            10
-        }
+        Reason::RevocationUnavailable
+        | Reason::RevocationStale
+        | Reason::RevocationUnconfirmed
+        | Reason::ProofsUnavailable => 10,
         reason if reason.is_revocation() => 9,
-        reason if reason.is_about_sign_in() => 8,
+        reason if reason.is_about_sign_in() || reason.is_mended_by_proof() => 8,
         _ => 7,
     }
 }

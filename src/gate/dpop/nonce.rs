@@ -60,27 +60,22 @@ impl ProcessSecret {
 pub(super) struct Secret(Cell<Option<ProcessSecret>>);
 
 impl Secret {
-    /// The secret of the process, made by the first worker that asks; `None` when shared memory is disturbed.
+    /// The secret of the process, made by the first worker that asks. `None` when another plugin has written
+    /// over it: with a new one, proofs that were used would count as new.
     pub(super) fn of_process(&self, host: &impl Host, space: &Namespace) -> Option<ProcessSecret> {
-        const ATTEMPTS: usize = 4;
         if let known @ Some(_) = self.0.get() {
             return known;
         }
         let key = space.key_of(RECORD);
-        for _ in 0..ATTEMPTS {
-            let found = host.shared(&key);
-            let payload = found.as_ref();
-            let payload = payload.and_then(|value| space.open(RECORD, &value.bytes));
-            if let known @ Some(_) = payload.and_then(ProcessSecret::of) {
-                self.0.set(known);
-                return known;
-            }
-            // Also in place of what another plugin has written there.
-            let expected = found.map_or(Expected::Absent, |value| Expected::Version(value.version));
+        // Of several workers that find none, one writes its own, and the others read that.
+        let found = host.shared(&key).or_else(|| {
             let record = space.seal(RECORD, &ProcessSecret::random(host));
-            host.set_shared(&key, &record, expected);
-        }
-        None
+            host.set_shared(&key, &record, Expected::Absent);
+            host.shared(&key)
+        });
+        let known = ProcessSecret::of(space.open(RECORD, &found?.bytes)?);
+        self.0.set(known);
+        known
     }
 }
 
@@ -102,4 +97,59 @@ pub(super) fn is_fresh(secret: &ProcessSecret, nonce: &str, now: UnixTime) -> bo
     let period = now.seconds() / PERIOD;
     let was_given = |period: u64| HMAC::verify(period.to_le_bytes(), secret.nonces, &found);
     was_given(period) || period.checked_sub(1).is_some_and(was_given)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+    use crate::host::SharedData as _;
+    use crate::host::mock::{MockHost, MockProcess};
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_seconds(seconds).unwrap()
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_nonce_is_good_in_its_period_and_the_next() {
+        let secret = ProcessSecret::of(&[7; 32]).unwrap();
+        let other = ProcessSecret::of(&[8; 32]).unwrap();
+        for begin in [0, 300, 1_767_225_600] {
+            let nonce = super::at(&secret, at(begin));
+            assert_eq!(super::at(&secret, at(begin + 299)), nonce);
+            assert_ne!(super::at(&secret, at(begin + 300)), nonce);
+            for (later, expected) in [(0, true), (599, true), (600, false)] {
+                assert_eq!(
+                    is_fresh(&secret, &nonce, at(begin + later)),
+                    expected,
+                    "{begin}"
+                );
+            }
+            assert!(!is_fresh(&other, &nonce, at(begin)));
+        }
+        let ahead = super::at(&secret, at(600));
+        assert!(!is_fresh(&secret, &ahead, at(299)));
+        for odd in ["", "x", "é", &"A".repeat(43), &"A".repeat(9_999)] {
+            assert!(!is_fresh(&secret, odd, at(0)), "{odd}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn workers_share_a_secret_and_none_replaces_one_that_is_disturbed() {
+        let process = Rc::new(MockProcess::default());
+        let host = || MockHost::get("/", UnixTime::EPOCH).in_process(&process);
+        let space = Namespace::example();
+        let secret = Secret::default();
+        let one = secret.of_process(&host(), &space).unwrap();
+        let two = Secret::default().of_process(&host(), &space).unwrap();
+        assert_eq!((one.naming, one.nonces), (two.naming, two.nonces));
+        assert_ne!(one.naming, one.nonces);
+        let key = space.key_of(RECORD);
+        assert!(host().set_shared(&key, b"rubbish", Expected::Anything));
+        assert!(Secret::default().of_process(&host(), &space).is_none());
+        assert!(secret.of_process(&host(), &space).is_some());
+    }
 }

@@ -73,7 +73,16 @@ fn without_port<'a>(authority: &'a [u8], port: &[u8]) -> &'a [u8] {
 }
 
 fn is_same_path(one: &[u8], other: &[u8]) -> bool {
-    normal(one).eq(normal(other))
+    one == other
+        || (is_escaped_well(one) && is_escaped_well(other) && normal(one).eq(normal(other)))
+}
+
+/// Whether two digits follow each `%`. Otherwise, two paths could become one that are not the same.
+fn is_escaped_well(path: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', path).all(|at| {
+        let digits = path.get(at + 1..).and_then(|rest| rest.first_chunk::<2>());
+        digits.is_some_and(|digits| digits.iter().all(|digit| hex(*digit).is_some()))
+    })
 }
 
 /// A path with escapes in capital letters, and without those of characters that need none (RFC 3986 section
@@ -170,6 +179,8 @@ mod tests {
             ("api.example", "/a%2Fb", true, "https://api.example/a/b"),
             ("api.example", "/a%3F", true, "https://api.example/a?"),
             ("api.example", "/%2", true, "https://api.example/%02"),
+            ("api.example", "/%%32%46", true, "https://api.example/%2F"),
+            ("api.example", "/%2F", true, "https://api.example/%%32F"),
             ("", "/a", true, "https:///a"),
             ("api.example", "/a", true, "/a"),
             ("api.example", "/a", true, "api.example/a"),

@@ -31,30 +31,38 @@ impl<'c> Challenge<'c> {
         problem: &Problem,
         asked: Asked<'_>,
         settings: &'c RefusalSettings,
-    ) -> impl Iterator<Item = Self> {
+    ) -> Vec<Self> {
         let Asked { needed, proofs } = asked;
-        let is_there = problem.challenge != ChallengeKind::Absent;
-        let is_about_proof =
-            problem.challenge.is_about_proof() || proofs.is_some_and(|asked| asked.is_required);
-        let mut first = is_there.then(|| Self::first(problem, needed, settings));
-        let mut also = None;
-        if let (Some(first), Some(asked)) = (&mut first, proofs) {
-            let algorithms = ("algs", Cow::Owned(asked.algorithms()));
-            if is_about_proof {
-                first.scheme = Scheme::Dpop;
-                first.parameters.push(algorithms);
-            } else {
-                also = Some(Self {
-                    scheme: Scheme::Dpop,
-                    parameters: vec![("realm", Cow::Borrowed(&*settings.realm)), algorithms],
-                });
-            }
+        let kind = problem.challenge;
+        let mut all = Vec::new();
+        if kind != ChallengeKind::Absent {
+            all.push(Self::first(problem, needed, settings));
         }
-        first.into_iter().chain(also)
+        if let (Some(first), Some(asked)) = (all.first_mut(), proofs) {
+            let proofs_only = asked.is_key_required || kind.is_about_proof();
+            let mut other = Self {
+                scheme: Scheme::Bearer,
+                parameters: std::iter::once(settings.realm())
+                    .chain(settings.metadata())
+                    .collect(),
+            };
+            if proofs_only || asked.is_under_dpop {
+                first.scheme = Scheme::Dpop;
+            } else {
+                other.scheme = Scheme::Dpop;
+            }
+            if !proofs_only {
+                all.push(other);
+            }
+            let algorithms = asked.algorithms();
+            let of_dpop = all.iter_mut().filter(|it| it.scheme == Scheme::Dpop);
+            of_dpop.for_each(|it| it.parameters.push(("algs", algorithms.clone().into())));
+        }
+        all
     }
 
     fn first(problem: &Problem, needed: Option<Needed<'_>>, settings: &'c RefusalSettings) -> Self {
-        let mut parameters = vec![("realm", Cow::Borrowed(&*settings.realm))];
+        let mut parameters = vec![settings.realm()];
         if let Some(code) = problem.challenge.error() {
             parameters.push(("error", code.into()));
             parameters.push(("error_description", problem.detail.into()));
@@ -68,8 +76,7 @@ impl<'c> Challenge<'c> {
             }
             None => {}
         }
-        let metadata = settings.resource_metadata.as_deref();
-        parameters.extend(metadata.map(|url| ("resource_metadata", url.into())));
+        parameters.extend(settings.metadata());
         Self {
             scheme: Scheme::Bearer,
             parameters,
@@ -85,6 +92,17 @@ impl<'c> Challenge<'c> {
             separator = ", ";
         }
         value
+    }
+}
+
+impl RefusalSettings {
+    fn realm(&self) -> (&'static str, Cow<'_, str>) {
+        ("realm", Cow::Borrowed(&*self.realm))
+    }
+
+    fn metadata(&self) -> Option<(&'static str, Cow<'_, str>)> {
+        let url = self.resource_metadata.as_deref()?;
+        Some(("resource_metadata", url.into()))
     }
 }
 

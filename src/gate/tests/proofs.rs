@@ -352,7 +352,7 @@ fn what_cannot_work_is_a_fault_with_its_path() {
         (json!({}), ": expected `dpop` or `mtls`"),
         (json!({"dpop": true}), ".dpop: "),
         (json!({"dpop": null}), ".dpop: "),
-        (json!({"dpop": {"max_age": "301s"}}), ".dpop.max_age: "),
+        (json!({"dpop": {"max_age": "121s"}}), ".dpop.max_age: "),
         (json!({"dpop": {"max_age": "0s"}}), ".dpop.max_age: "),
         (json!({"dpop": {"max_age": 60}}), ".dpop.max_age: "),
         (json!({"dpop": {"nonce": "on"}}), ".dpop.nonce: "),
@@ -387,4 +387,160 @@ fn what_cannot_work_is_a_fault_with_its_path() {
             "{proof}: {told:?}"
         );
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_proof_that_was_used_is_used_whatever_the_settings() {
+    let token = token_bound_to(&key());
+    let process = Rc::new(MockProcess::default());
+    let ask = |dpop: &Value, skew: u64| {
+        let gate = gate_with(|configuration| {
+            let provider = &mut configuration["providers"]["idp"];
+            provider["proof_of_possession"] = json!({ "dpop": dpop });
+            provider["clock_skew_seconds"] = skew.into();
+        });
+        refusal(&gate, &bound_request(&process, &token, &proof_of(&token)))
+    };
+    assert_eq!(ask(&json!({}), 60), None);
+    for (max_age, skew) in [("60s", 60), ("30s", 60), ("120s", 600), ("1s", 0)] {
+        let again = ask(&json!({ "max_age": max_age }), skew);
+        assert_eq!(again, Some(Reason::ProofReplayed), "{max_age}, {skew}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn clocks_of_clients_may_differ_by_a_minute_at_most() {
+    let outcome = |seconds: u64| {
+        let gate = gate_with(|configuration| {
+            let provider = &mut configuration["providers"]["idp"];
+            provider["proof_of_possession"] = json!({"dpop": {"max_age": "120s"}});
+            provider["clock_skew_seconds"] = 600.into();
+        });
+        let token = token_bound_to(&key());
+        let mut said = said(&token);
+        said["iat"] = seconds.into();
+        let process = Rc::new(MockProcess::default());
+        refusal(&gate, &bound_request(&process, &token, &proof(&said)))
+    };
+    let outdated = Some(Reason::ProofOutdated);
+    assert_eq!(outcome(NOW + 60), None);
+    assert_eq!(outcome(NOW + 61), outdated);
+    assert_eq!(outcome(NOW - 179), None);
+    assert_eq!(outcome(NOW - 180), outdated);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_several_alternatives_one_that_another_proof_would_meet_is_told() {
+    let admins = json!({"provider_name": "idp", "scopes": {"all_of": ["admin"]}});
+    let readers = json!({"provider_name": "idp", "scopes": {"all_of": ["read"]}});
+    let token = token_bound_to(&key());
+    for alternatives in [[&admins, &readers], [&readers, &admins]] {
+        let gate = gate_with(|configuration| {
+            configuration["providers"]["idp"]["proof_of_possession"] = json!({"dpop": {}});
+            let any = json!({"requires_any": {"requirements": alternatives}});
+            configuration["rules"][1]["requires"] = any;
+        });
+        let host = request_under("DPoP", &token);
+        assert_eq!(refusal(&gate, &host), Some(Reason::ProofMissing));
+        let process = Rc::new(MockProcess::default());
+        let good = || bound_request(&process, &token, &proof_of(&token));
+        assert_eq!(refusal(&gate, &good()), None);
+        assert_eq!(refusal(&gate, &good()), Some(Reason::ProofReplayed));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn two_requirements_of_one_token_use_its_proof_once() {
+    let gate = gate_with(|configuration| {
+        let providers = &mut configuration["providers"];
+        providers["idp"]["proof_of_possession"] = json!({"dpop": {}});
+        providers["idp"]["claim_to_headers"] = json!([]);
+        providers["other"] = providers["idp"].clone();
+        providers["other"]["proof_of_possession"] = json!({"dpop": {"max_age": "55s"}});
+        let [one, other] = ["idp", "other"].map(|name| json!({ "provider_name": name }));
+        let all = json!({"requires_all": {"requirements": [one, other]}});
+        configuration["rules"][1]["requires"] = all;
+    });
+    let token = token_bound_to(&key());
+    let process = Rc::new(MockProcess::default());
+    let ask = || refusal(&gate, &bound_request(&process, &token, &proof_of(&token)));
+    assert_eq!(ask(), None);
+    assert_eq!(ask(), Some(Reason::ProofReplayed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_in_another_place_needs_its_proof_as_well() {
+    let gate = gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["proof_of_possession"] = json!({"dpop": {}});
+        provider["from_cookies"] = json!(["session"]);
+    });
+    let token = token_bound_to(&key());
+    let host = || {
+        MockHost::get("/api/x", now())
+            .with_header(":authority", "api.example")
+            .with_property("connection.tls_version", "TLSv1.3")
+            .with_header("cookie", format!("session={token}"))
+    };
+    assert_eq!(refusal(&gate, &host()), Some(Reason::ProofMissing));
+    let with_proof = host().with_header("dpop", proof_of(&token));
+    assert_eq!(refusal(&gate, &with_proof), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_error_is_told_under_the_scheme_of_the_request() {
+    let gate = gate_with_dpop(&json!({"algorithms": ["ES256"]}));
+    let bound = json!({"jkt": thumbprint(&key().public_jwk())});
+    let mut claims = claims_with("cnf", bound);
+    claims["exp"] = (NOW - 600).into();
+    let expired = token(&es256(), &claims);
+    let plain = [
+        "Bearer realm=\"portcullis\"",
+        "DPoP realm=\"portcullis\", algs=\"ES256\"",
+    ];
+    let error = "error=\"invalid_token\", error_description=\"the token has expired\"";
+    let ask = |scheme: &str| {
+        let host = request_under(scheme, &expired).with_header("dpop", proof_of(&expired));
+        assert_eq!(refusal(&gate, &host), Some(Reason::TokenExpired));
+        told(&host).1
+    };
+    let dpop = format!("DPoP realm=\"portcullis\", {error}, algs=\"ES256\"");
+    let bearer = format!("Bearer realm=\"portcullis\", {error}");
+    for _ in 0..2 {
+        assert_eq!(ask("DPoP"), [dpop.as_str(), plain[0]]);
+        assert_eq!(ask("Bearer"), [bearer.as_str(), plain[1]]);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_nonce_comes_with_its_challenge_in_every_form() {
+    let token = token_bound_to(&key());
+    let challenge = "DPoP realm=\"portcullis\", error=\"use_dpop_nonce\"";
+    for is_stripped in [false, true] {
+        let gate = gate_with(|configuration| {
+            let provider = &mut configuration["providers"]["idp"];
+            provider["proof_of_possession"] = json!({"dpop": {"nonce": "required"}});
+            configuration["strip_failure_response"] = is_stripped.into();
+        });
+        for content_type in ["application/json", "application/grpc"] {
+            let host = request_under("DPoP", &token)
+                .with_header("content-type", content_type)
+                .with_header("dpop", proof_of(&token));
+            assert_eq!(refusal(&gate, &host), Some(Reason::ProofNonceMissing));
+            let (_, challenges, nonce) = told(&host);
+            assert!(challenges[0].starts_with(challenge), "{challenges:?}");
+            assert_eq!((challenges.len(), nonce.is_some()), (1, true));
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn where_memory_is_disturbed_no_proof_counts() {
+    let gate = gate_with_dpop(&json!({}));
+    let token = token_bound_to(&key());
+    let process = Rc::new(MockProcess::default());
+    process.writes_left.set(Some(0));
+    let host = bound_request(&process, &token, &proof_of(&token));
+    assert_eq!(refusal(&gate, &host), Some(Reason::ProofsUnavailable));
+    assert_eq!(told(&host).0, 503);
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::process::{Cost, Lines};
-use crate::requests::{expired, forged, forged_without_key, long, request, token, with};
+use crate::requests::{
+    expired, forged, forged_without_key, long, request, token, with, with_forged_proof, with_proof,
+};
 use crate::vm::Vm;
 use crate::world::World;
 
@@ -108,7 +110,7 @@ impl Scenario {
 
     /// What happens once in a while, to few, or under attack.
     fn unusual() -> Vec<Self> {
-        use World::{CutOff, EightKeys, LargeFilter, OtherAlgorithms, Perhaps, Revocation};
+        use World::{CutOff, Dpop, EightKeys, LargeFilter, OtherAlgorithms, Perhaps, Revocation};
         let all = vec![
             refused("expired", Revocation, |number| {
                 with(expired("es256", number))
@@ -122,6 +124,13 @@ impl Scenario {
                 Perhaps,
                 |number| with(token("es256", number)),
             ),
+            accepted("warm, with a proof, ES256", Dpop, |number| {
+                with_proof(0, number)
+            }),
+            accepted("cold, with a proof, ES256", Dpop, |number| {
+                with_proof(number, number)
+            }),
+            refused("warm, with a forged proof, ES256", Dpop, with_forged_proof),
             // Its salt is random, so that some hundred instructions of 22 million differ.
             accepted("cold, PS256", OtherAlgorithms, |number| {
                 with(token("ps256", number))

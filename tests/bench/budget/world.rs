@@ -28,6 +28,8 @@ pub(crate) enum World {
     OtherAlgorithms,
     /// The same, with eight keys for RS256.
     EightKeys,
+    /// The same, where tokens that are bound to a key need a proof of it.
+    Dpop,
     /// With an authority that has cut off the client that all tokens were issued to.
     CutOff,
     /// With a Bloom filter that says "perhaps" to everything, and an authority that says no.
@@ -105,6 +107,9 @@ impl World {
         }
         if self == Self::SessionHeaders {
             configuration["session_headers"] = json!(true);
+        }
+        if self == Self::Dpop {
+            configuration["providers"]["idp"]["proof_of_possession"] = json!({"dpop": {}});
         }
         if self == Self::OtherAlgorithms {
             configuration["providers"]["idp"]["allow_symmetric_keys"] = json!(true);

@@ -9,6 +9,7 @@ use super::requirements::{NOTHING_CHECKED, is_empty_list};
 use super::{Reviewed, finding, members};
 use crate::configuration::{Fault, joined};
 use crate::gate::alias::is_alias;
+use crate::gate::dpop::SCHEME;
 use crate::gate::extraction::Location;
 use crate::gate::policy::{Otherwise, Possession, Provider, Requirement, TokenRequirement, Words};
 use crate::keys::KeySource;
@@ -44,6 +45,12 @@ impl Reviewed<'_> {
                 let message = "any bearer may use what its issuer has bound to a key, unless something else \
                                verifies the proof; hint: `proof_of_possession`";
                 findings.push(finding(joined(&path, "allow_bound_tokens"), message));
+            }
+            if provider.possession.dpop().is_some() && takes_no_dpop(provider) {
+                let message = "names `authorization`, and not with the `value_prefix` of tokens that are bound \
+                               to a key, so that none is found there; hint: `{name: authorization, \
+                               value_prefix: \"DPoP \"}`";
+                findings.push(finding(joined(&path, "from_headers"), message));
             }
             findings.extend(without_effect(&path, written));
             findings.extend(strange_cookies(&path, written));
@@ -128,6 +135,22 @@ const MAX_USUAL_CLOCK_SKEW: Duration = Duration::from_mins(10);
 fn outlives_revocations(provider: &Provider) -> bool {
     let needs_expiration = provider.require_expiration || provider.max_lifetime.is_some();
     !needs_expiration && provider.max_token_age.is_none()
+}
+
+/// Whether tokens are looked for in `Authorization`, and not under the scheme of those that are bound to a key.
+fn takes_no_dpop(provider: &Provider) -> bool {
+    let schemes = provider
+        .locations
+        .iter()
+        .filter_map(|location| match location {
+            Location::Header(header) => header.scheme(),
+            _ => None,
+        });
+    let schemes: Vec<_> = schemes.collect();
+    !schemes.is_empty()
+        && !schemes
+            .iter()
+            .any(|found| found.eq_ignore_ascii_case(SCHEME))
 }
 
 fn without_effect(path: &str, written: &Value) -> Vec<Fault> {

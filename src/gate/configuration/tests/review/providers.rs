@@ -81,6 +81,24 @@ fn bound_tokens_that_any_bearer_may_use_are_told() {
 }
 
 #[test]
+fn a_location_where_no_token_that_is_bound_to_a_key_is_found_is_told() {
+    let with = |headers: Value| {
+        let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
+        let mut configuration = configuration(rules, json!({}));
+        let provider = &mut configuration["providers"]["idp"];
+        provider["proof_of_possession"] = json!({"dpop": {}});
+        provider["from_headers"] = headers;
+        configuration
+    };
+    let bearer = json!({"name": "authorization", "value_prefix": "Bearer "});
+    let dpop = json!({"name": "authorization", "value_prefix": "dpop "});
+    let expected = "providers.idp.from_headers: names `authorization`";
+    assert_finding(&with(json!([bearer])), expected);
+    assert_sound(&with(json!([bearer, dpop])));
+    assert_sound(&with(json!([{"name": "x-token"}])));
+}
+
+#[test]
 fn a_clock_skew_that_is_a_lifetime_is_told() {
     let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
     let mut configuration = configuration(rules, json!({}));
