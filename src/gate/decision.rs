@@ -328,14 +328,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if let Some(by_token) = by_token {
             candidate.keep(by_token.check_claims(&mut self.observer)?);
         }
-        let property = |path: &[&str]| self.host.property(path);
-        let binding = by_request.check_binding(&candidate, self.request, &property);
-        let needs_proof = self.told(Step::Binding, binding)?;
-        let proof = match provider.possession.dpop() {
-            None => None,
-            Some(dpop) => {
-                let proof = self.check_proof(provider, dpop, needs_proof, &candidate, &found);
-                self.told(Step::Proof, proof)?
+        let proof = match self.check_possession(&by_request, &candidate, &found) {
+            Ok(proof) => proof,
+            Err(reason) => {
+                // Verified once, however often it is sent by one who has stolen it.
+                self.gate.verification.keep(candidate);
+                return Err(reason.into());
             }
         };
         let (admission, token) = self.check_revocation(index, candidate, now)?;
@@ -356,6 +354,24 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             proof,
             admission,
         })
+    }
+
+    /// Whether the request may use the token, by what it is bound to; its proof, if it has to have one.
+    fn check_possession(
+        &mut self,
+        by_request: &ByRequest<'_>,
+        candidate: &Candidate,
+        found: &Found<'g>,
+    ) -> Result<Option<Proof>, Reason> {
+        let (host, provider) = (self.host, by_request.provider);
+        let property = |path: &[&str]| host.property(path);
+        let binding = by_request.check_binding(candidate, self.request, &property);
+        let needs_proof = self.told(Step::Binding, binding)?;
+        let Some(dpop) = provider.possession.dpop() else {
+            return Ok(None);
+        };
+        let proof = self.check_proof(provider, dpop, needs_proof, candidate, found);
+        self.told(Step::Proof, proof)
     }
 
     /// Whether the sender has shown that it has the key of the token, and has sent the token as one that is

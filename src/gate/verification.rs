@@ -134,7 +134,7 @@ impl Verification {
     }
 
     /// Keeps a token. If it is new, nothing is settled about its revocation.
-    fn keep(&self, candidate: Candidate) -> Rc<KnownToken> {
+    pub(super) fn keep(&self, candidate: Candidate) -> Rc<KnownToken> {
         match candidate {
             Candidate::Known(token) => token,
             Candidate::New(token) => self.cache.admit(token, None, &Names::default()),

@@ -99,15 +99,14 @@ pub(super) fn rsa_numbers(key: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(super) fn key_info(algorithm: Algorithm, bits: &[u8]) -> Vec<u8> {
     let known = IDENTIFIERS.iter().find(|(kind, _)| *kind == algorithm);
     known.map_or_else(Vec::new, |(_, identifier)| {
-        let bits = encoded(BIT_STRING, &[&[0], bits].concat());
-        encoded(SEQUENCE, &[identifier, &*bits].concat())
+        encoded(SEQUENCE, [identifier, &encoded(BIT_STRING, [&[0], bits])])
     })
 }
 
 /// A `SEQUENCE` of two `INTEGER`s, each without leading zeros: an `RSAPublicKey`, or a signature by
 /// ECDSA.
 pub(super) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
-    encoded(SEQUENCE, &[integer(first), integer(second)].concat())
+    encoded(SEQUENCE, [&integer(first), &integer(second)])
 }
 
 /// A signature by ECDSA whose r and s stand side by side with this length each (RFC 7518 section 3.4). `None`
@@ -130,22 +129,26 @@ pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
 /// An `INTEGER` that is not negative.
 fn integer(digits: &[u8]) -> Vec<u8> {
     // A first bit that is set would make it negative.
-    match digits.first() {
-        Some(0x80..) => encoded(INTEGER, &[&[0], digits].concat()),
-        _ => encoded(INTEGER, digits),
-    }
+    let is_high = matches!(digits.first(), Some(0x80..));
+    encoded(INTEGER, [if is_high { &[0] } else { &[] }, digits])
 }
 
-fn encoded(tag: u8, content: &[u8]) -> Vec<u8> {
-    let [.., high, low] = content.len().to_be_bytes();
-    let mut element = vec![tag];
+/// An element with these parts of its content, in one piece of memory: a signature becomes one for each request
+/// with a new token.
+fn encoded(tag: u8, content: [&[u8]; 2]) -> Vec<u8> {
+    let [first, second] = content;
+    let length = first.len() + second.len();
+    let mut element = Vec::with_capacity(length + 4);
+    element.push(tag);
+    let [.., high, low] = length.to_be_bytes();
     match (high, low) {
         (0, 0..=0x7f) => element.push(low),
         (0, _) => element.extend([0x81, low]),
         // Nothing that is encoded here has more than a kilobyte.
         _ => element.extend([0x82, high, low]),
     }
-    element.extend(content);
+    element.extend(first);
+    element.extend(second);
     element
 }
 
