@@ -21,8 +21,8 @@ fn cors() -> (Value, Value) {
         "@type": extension("CorsPolicy"),
         "allow_origin_string_match": [{"exact": ORIGIN}],
         "allow_methods": "GET, POST",
-        "allow_headers": "authorization, content-type",
-        "expose_headers": "www-authenticate, retry-after, x-session-expires-at",
+        "allow_headers": "authorization, content-type, dpop",
+        "expose_headers": "www-authenticate, dpop-nonce, retry-after, x-session-expires-at",
         "max_age": "600",
     });
     let route = json!({
@@ -64,7 +64,7 @@ fn assert_readable(reply: &Response) {
     let exposed = reply.header("access-control-expose-headers");
     assert_eq!(
         exposed,
-        Some("www-authenticate, retry-after, x-session-expires-at"),
+        Some("www-authenticate, dpop-nonce, retry-after, x-session-expires-at"),
         "{reply:?}"
     );
 }
@@ -79,7 +79,7 @@ fn with_the_cors_filter_before_the_gate_scripts_read_refusals_and_preflights_pas
     assert_eq!(reply.header("access-control-allow-origin"), Some(ORIGIN));
     assert_eq!(
         reply.header("access-control-allow-headers"),
-        Some("authorization, content-type")
+        Some("authorization, content-type, dpop")
     );
 
     let refused = client.send(&from(ORIGIN));
