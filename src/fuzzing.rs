@@ -8,7 +8,7 @@ pub use crate::authority::fuzzing::{
     import, logout_form, logout_token, oauth_form, poll_answer, security_event, status_list,
 };
 pub use crate::edge::fuzzing::shared_feed;
-pub use crate::gate::fuzzing::{configuration, request};
+pub use crate::gate::fuzzing::{configuration, proof, request};
 pub use crate::keys::fuzzing::shared_record;
 pub use crate::revocation::fuzzing::manifest;
 pub use crate::sync::fuzzing::{batch, segment};

@@ -10,7 +10,7 @@ use super::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 16] = [
+const TARGETS: [(&str, Target); 17] = [
     ("batch", batch),
     ("configuration", configuration),
     ("import", import),
@@ -20,6 +20,7 @@ const TARGETS: [(&str, Target); 16] = [
     ("manifest", manifest),
     ("oauth_form", oauth_form),
     ("poll_answer", poll_answer),
+    ("proof", proof),
     ("request", request),
     ("security_event", security_event),
     ("segment", segment),

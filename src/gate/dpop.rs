@@ -4,6 +4,8 @@
 //! order). That a proof is used once is seen to when all the rest of the request has been decided, so that a
 //! request that waits, and is decided again, does not use it twice.
 
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub(crate) mod fuzzing;
 mod nonce;
 mod seen;
 mod target;

@@ -9,6 +9,9 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as StructValue};
 use serde_json::{Value, json};
 
+pub use super::dpop::fuzzing::proof;
+#[cfg(test)]
+pub(crate) use super::dpop::fuzzing::proofs;
 use super::path::{percent_decoded, without_query};
 use super::request::Request;
 use super::{

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::authority::fuzzing::{in_an_hour, published as published_by_an_authority};
 use crate::cli::yaml;
-use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
+use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded, proofs};
 use crate::gate::read_configuration;
 use crate::keys::fuzzing::records;
 use crate::revocation::cut_off;
@@ -29,6 +29,7 @@ pub(super) fn all() -> Vec<Seed> {
             .map(|seed| ("configuration", seed)),
     );
     seeds.extend(requests().into_iter().map(|seed| ("request", seed)));
+    seeds.extend(proofs().into_iter().map(|seed| ("proof", seed)));
     seeds.push(("import", LINES.into()));
     let claims = logout_claims().map(|claims| claims.to_string().into_bytes());
     seeds.extend(claims.map(|seed| ("logout_token", seed)));
