@@ -175,7 +175,8 @@ impl Algorithm {
         1 << self as u16
     }
 
-    pub(super) const fn is_pss(self) -> bool {
+    /// Whether it is one of RSA-PSS, which no host checks: that takes the module milliseconds.
+    pub(crate) const fn is_pss(self) -> bool {
         matches!(self, Self::Ps256 | Self::Ps384 | Self::Ps512)
     }
 

@@ -142,7 +142,9 @@ fn dpop(node: Node<'_>) -> Read<Dpop> {
         Ok(Dpop {
             rules: KeyRules {
                 algorithms: if algorithms.is_empty() {
-                    KeyRules::asymmetric().algorithms
+                    // Any client chooses how long its own proofs take.
+                    let usual = KeyRules::asymmetric().algorithms.into_iter();
+                    usual.filter(|algorithm| !algorithm.is_pss()).collect()
                 } else {
                     algorithms
                 },

@@ -192,6 +192,22 @@ fn a_proof_is_one_well_formed_header_by_the_tokens_own_key() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn algorithms_that_take_long_count_where_they_are_listed_alone() {
+    let key = fixtures::rsa(crate::token::Algorithm::Ps256);
+    let token = token_bound_to(&key);
+    let outcome = |dpop: &Value| {
+        let process = Rc::new(MockProcess::default());
+        let proof = proof_by(&key, &header_of(&key), &said(&token));
+        refusal(
+            &gate_with_dpop(dpop),
+            &bound_request(&process, &token, &proof),
+        )
+    };
+    assert_eq!(outcome(&json!({})), Some(Reason::ProofMalformed));
+    assert_eq!(outcome(&json!({"algorithms": ["PS256"]})), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn the_scheme_has_to_be_that_of_the_token() {
     let gate = gate_with_dpop(&json!({}));
     let bound = token_bound_to(&key());
