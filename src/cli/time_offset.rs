@@ -54,8 +54,8 @@ pub enum TimeOffsetError {
     Syntax(#[from] humantime::DurationError),
     /// An instant, which does not count from now.
     #[error(
-        "expected a duration such as `15m`, `1h` or `-1h`, found an instant: where there are \
-         `--expires-at` and `--not-before`, it goes there"
+        "expected a duration such as `15m`, `1h` or `-1h`, found an instant: that goes into \
+         `--expires-at` or `--not-before`, where they are"
     )]
     Instant,
     /// Times in tokens are written in whole seconds here.
