@@ -85,8 +85,9 @@ pub(crate) fn run(seed: u64, steps: usize) -> (Troubles, Tally) {
     let mut troubles = Troubles::default();
     let mut edges = vec![Edge::new(&group, 1, "30s")];
     let mut step = 0;
-    // How many requests meet an authority that has to refuse them depends on the machine's speed.
-    while step < steps || (group.asked_again.get() < LEAST_REFUSED && step < LONGER * steps) {
+    // What meets whom depends on the machine's speed: which troubles there are, whether they hit the keeper,
+    // and how many requests meet an authority that has to refuse them.
+    while step < steps || (!group.has_seen_all(&troubles) && step < LONGER * steps) {
         step += 1;
         group.trouble_or_peace(&mut troubles);
         match random.below(104) {
@@ -102,7 +103,7 @@ pub(crate) fn run(seed: u64, steps: usize) -> (Troubles, Tally) {
     group.end_trouble();
     finish(seed, (&mut random, &table), &group, &mut edges, &mut tally);
     troubles.asked_again = group.asked_again.get();
-    troubles.keepers = group.ask("SELECT fence FROM portcullis.lease");
+    troubles.keepers = group.keepers();
     group.expect_one_line();
     (troubles, tally)
 }
@@ -228,6 +229,17 @@ impl Group {
             let logs: Vec<_> = self.members.iter().map(Authority::log).collect();
             assert!(Instant::now() < end, "none answers: {logs:?}");
         }
+    }
+
+    /// Whether everything has happened that a run is for.
+    fn has_seen_all(&self, troubles: &Troubles) -> bool {
+        let least = troubles.killed.min(troubles.paused).min(troubles.cut_off);
+        least > 0 && self.asked_again.get() >= LEAST_REFUSED && self.keepers() > 1
+    }
+
+    /// How often an authority has become the keeper.
+    fn keepers(&self) -> u64 {
+        self.ask("SELECT fence FROM portcullis.lease")
     }
 
     /// A number in the database.
