@@ -21,7 +21,7 @@ pub(super) use setback::{Refusal, Setback};
 use super::activity::Activity;
 use super::admitted::Admitted;
 use super::checks::{ByRequest, ByToken};
-use super::dpop::{self, Presented, Proof};
+use super::dpop::{Presented, Proof};
 use super::extraction::{self, Found};
 use super::own_headers::Spoofing;
 use super::policy::{
@@ -395,10 +395,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             clock_skew: provider.clock_skew,
             backend: verification.backend,
         };
-        if presented
-            .is_under(dpop::SCHEME)
-            .is_some_and(|is_dpop| is_dpop != is_needed)
-        {
+        if presented.is_under_dpop() == Some(!is_needed) {
             return Err(Reason::SchemeMismatch);
         }
         if !is_needed {
@@ -415,13 +412,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let Some(proofs) = &self.gate.verification.proofs else {
             return Ok(());
         };
-        let mut used = Vec::new();
-        for pass in &self.passes {
+        for (number, pass) in self.passes.iter().enumerate() {
             // One that two providers have looked at is used once.
+            let mut before = self.passes.iter().take(number);
             if let Some(proof) = pass.proof
-                && !used.contains(&proof)
+                && !before.any(|earlier| earlier.proof == pass.proof)
             {
-                used.push(proof);
                 let noted = proofs.note(self.host, proof);
                 noted.map_err(|reason| Setback::from(reason).about(pass.index, None))?;
             }

@@ -7,22 +7,21 @@
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
 mod nonce;
+mod secret;
 mod seen;
 mod target;
 
 use std::time::Duration;
 
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
-
 use super::extraction::Location;
-use super::policy::Dpop;
+use super::policy::{Dpop, bound_key};
 use super::reason::Reason;
 use super::request::Request;
 use crate::host::{Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::time::UnixTime;
 use crate::token::{Backend, Claims, UnverifiedProof};
-use nonce::Secret;
+use secret::Secret;
 use target::Target;
 
 /// The header with the proof.
@@ -110,9 +109,8 @@ impl Proofs {
         let claims = proof.unverified_claims();
         let named = (claims.string("jti").filter(|id| !id.is_empty())).zip(claims.issued_at());
         let (id, issued_at) = named.ok_or(Reason::ProofMalformed)?;
-        let thumbprint = proof.thumbprint();
-        let bound_to = key_thumbprint(presented.claims);
-        if bound_to.is_none() || thumbprint.as_deref() != bound_to {
+        let bound_to = bound_key(presented.claims).ok_or(Reason::ProofTokenMismatch)?;
+        if proof.thumbprint().as_deref() != Some(bound_to) {
             return Err(Reason::ProofTokenMismatch);
         }
         if !presented.target(dpop).is_that_of(claims) {
@@ -137,7 +135,7 @@ impl Proofs {
             return Err(Reason::ProofForged);
         }
         Ok(Proof {
-            id: secret.name_of(thumbprint.as_deref().unwrap_or_default(), id),
+            id: secret.name_of(bound_to, id),
             issued_at,
         })
     }
@@ -159,14 +157,15 @@ impl Proofs {
 }
 
 impl<H: Host> Presented<'_, H> {
-    /// Whether the token is in `Authorization`, under this scheme or another one; `None` if it is not there.
-    pub(super) fn is_under(&self, scheme: &str) -> Option<bool> {
-        let mut schemes = self.locations.iter().filter_map(|location| match location {
-            Location::Header(header) => header.scheme(),
-            _ => None,
-        });
-        let is_it = |found: &str| found.eq_ignore_ascii_case(scheme);
-        schemes.next().map(is_it)
+    /// Whether the token was sent as one that is bound to a key; `None` if it was not in `Authorization`.
+    pub(super) fn is_under_dpop(&self) -> Option<bool> {
+        let mut schemes = self
+            .locations
+            .iter()
+            .filter_map(|location| location.scheme());
+        schemes
+            .next()
+            .map(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
     }
 
     fn target(&self, dpop: &Dpop) -> Target<'_> {
@@ -181,20 +180,4 @@ impl<H: Host> Presented<'_, H> {
         };
         Target::of(self.request, is_encrypted)
     }
-}
-
-impl nonce::ProcessSecret {
-    /// The name under which a used proof is kept.
-    fn name_of(&self, thumbprint: &str, id: &str) -> u128 {
-        let mut hasher = SipHasher24::new_with_key(self.naming_key());
-        // Thumbprints all have one length.
-        std::hash::Hasher::write(&mut hasher, thumbprint.as_bytes());
-        std::hash::Hasher::write(&mut hasher, id.as_bytes());
-        hasher.finish128().as_u128()
-    }
-}
-
-/// `jkt` of `cnf` (RFC 9449 section 6.1).
-pub(super) fn key_thumbprint(claims: &Claims) -> Option<&str> {
-    claims.get("cnf")?.get("jkt")?.as_str()
 }

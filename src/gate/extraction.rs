@@ -26,6 +26,14 @@ pub(super) enum Location {
 }
 
 impl Location {
+    /// The authentication scheme of its tokens, in `Authorization`.
+    pub(super) fn scheme(&self) -> Option<&str> {
+        match self {
+            Self::Header(header) => header.scheme(),
+            Self::Parameter(_) | Self::Cookie(_) => None,
+        }
+    }
+
     /// Whether both are cookies that some upstream reads as one.
     pub(super) fn is_cookie_of(&self, other: &Self) -> bool {
         match (self, other) {

@@ -16,7 +16,7 @@ use std::rc::Rc;
 pub(super) use activity::{ActivityRules, Detail, StreamUse};
 pub(super) use conditions::{ClaimCondition, ClaimTest, Words};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
-pub(super) use possession::{Binding, Dpop, Forwarders, Possession, Property, Verified};
+pub(super) use possession::{Binding, Dpop, Forwarders, Possession, Property, Verified, bound_key};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
 pub(super) use sign_in::{SIGN_IN_PARAMETERS, SignIn, text_of};

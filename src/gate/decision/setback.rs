@@ -118,8 +118,8 @@ impl<'g> Setback<'g> {
     /// So everything that is found before a signature is verified says less than missing keys do,
     /// whether or not the request may wait for them, and whether or not `iss` is the provider's.
     /// What is found after a good signature says more: another provider neither delays it nor
-    /// answers for it. Of these, that another sign-in or another proof would do says more than what nothing mends, that the
-    /// session has ended more than that, and most what is not known.
+    /// answers for it. Of these, that another sign-in or another proof would do says more than what
+    /// nothing mends, that the session has ended more than that, and most what is not known.
     const fn weight(&self) -> u8 {
         match self {
             Self::Waits {

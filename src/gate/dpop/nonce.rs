@@ -4,80 +4,15 @@
 //! Another edge has another secret. So a proof with a nonce of this edge is of no use there, where it is not
 //! known that it was used: a client that comes to another edge is told so once, and given the nonce of that one.
 
-use std::cell::Cell;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac_sha256::HMAC;
 
-use crate::host::{Expected, Host};
-use crate::namespace::Namespace;
+use super::secret::ProcessSecret;
 use crate::time::UnixTime;
 
 /// How long the same nonce is given out, in seconds. It is good for as long again.
 const PERIOD: u64 = 300;
-
-/// The record of the secret.
-const RECORD: &str = "secret";
-
-/// What the workers of one process share, and nothing else has.
-#[derive(Clone, Copy)]
-pub(super) struct ProcessSecret {
-    naming: [u8; 16],
-    nonces: [u8; 16],
-}
-
-impl std::fmt::Debug for ProcessSecret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("ProcessSecret(…)")
-    }
-}
-
-impl ProcessSecret {
-    pub(super) const fn naming_key(&self) -> &[u8; 16] {
-        &self.naming
-    }
-
-    fn random(host: &impl Host) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        for chunk in bytes.as_chunks_mut::<8>().0 {
-            *chunk = host.random().to_le_bytes();
-        }
-        bytes
-    }
-
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let (naming, nonces) = bytes.split_first_chunk()?;
-        Some(Self {
-            naming: *naming,
-            nonces: nonces.try_into().ok()?,
-        })
-    }
-}
-
-/// That secret, as far as this worker knows it.
-#[derive(Debug, Default)]
-pub(super) struct Secret(Cell<Option<ProcessSecret>>);
-
-impl Secret {
-    /// The secret of the process, made by the first worker that asks. `None` when another plugin has written
-    /// over it: with a new one, proofs that were used would count as new.
-    pub(super) fn of_process(&self, host: &impl Host, space: &Namespace) -> Option<ProcessSecret> {
-        if let known @ Some(_) = self.0.get() {
-            return known;
-        }
-        let key = space.key_of(RECORD);
-        // Of several workers that find none, one writes its own, and the others read that.
-        let found = host.shared(&key).or_else(|| {
-            let record = space.seal(RECORD, &ProcessSecret::random(host));
-            host.set_shared(&key, &record, Expected::Absent);
-            host.shared(&key)
-        });
-        let known = ProcessSecret::of(space.open(RECORD, &found?.bytes)?);
-        self.0.set(known);
-        known
-    }
-}
 
 /// The nonce that is given out at this time.
 pub(super) fn at(secret: &ProcessSecret, now: UnixTime) -> String {
@@ -101,13 +36,9 @@ pub(super) fn is_fresh(secret: &ProcessSecret, nonce: &str, now: UnixTime) -> bo
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
-    use crate::host::SharedData as _;
-    use crate::host::mock::{MockHost, MockProcess};
 
     fn at(seconds: u64) -> UnixTime {
         UnixTime::from_seconds(seconds).unwrap()
@@ -135,21 +66,5 @@ mod tests {
         for odd in ["", "x", "é", &"A".repeat(43), &"A".repeat(9_999)] {
             assert!(!is_fresh(&secret, odd, at(0)), "{odd}");
         }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn workers_share_a_secret_and_none_replaces_one_that_is_disturbed() {
-        let process = Rc::new(MockProcess::default());
-        let host = || MockHost::get("/", UnixTime::EPOCH).in_process(&process);
-        let space = Namespace::example();
-        let secret = Secret::default();
-        let one = secret.of_process(&host(), &space).unwrap();
-        let two = Secret::default().of_process(&host(), &space).unwrap();
-        assert_eq!((one.naming, one.nonces), (two.naming, two.nonces));
-        assert_ne!(one.naming, one.nonces);
-        let key = space.key_of(RECORD);
-        assert!(host().set_shared(&key, b"rubbish", Expected::Anything));
-        assert!(Secret::default().of_process(&host(), &space).is_none());
-        assert!(secret.of_process(&host(), &space).is_some());
     }
 }

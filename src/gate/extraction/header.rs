@@ -1,6 +1,7 @@
 //! Reading a token from a header.
 
 use crate::gate::alias::is_alias;
+use crate::gate::dpop;
 use crate::gate::reason::Reason;
 use crate::gate::request::Request;
 
@@ -25,13 +26,13 @@ impl HeaderLocation {
     /// `Authorization: DPoP` (RFC 9449 section 7.1).
     pub(in crate::gate) fn dpop() -> Self {
         Self {
-            prefix: "DPoP ".to_owned(),
+            prefix: [dpop::SCHEME, " "].concat(),
             ..Self::authorization()
         }
     }
 
     /// The authentication scheme, in `Authorization`.
-    pub(in crate::gate) fn scheme(&self) -> Option<&str> {
+    pub(super) fn scheme(&self) -> Option<&str> {
         self.is_authorization()
             .then(|| self.prefix.trim_ascii_end())
     }

@@ -113,6 +113,16 @@ impl Binding {
     }
 }
 
+/// The thumbprint of the key that a token is bound to.
+pub(in crate::gate) fn bound_key(claims: &Claims) -> Option<&str> {
+    claims.get("cnf")?.get(KEY)?.as_str()
+}
+
+/// That of the certificate.
+fn bound_certificate(claims: &Claims) -> Option<&str> {
+    claims.get("cnf")?.get(CERTIFICATE)?.as_str()
+}
+
 impl Possession {
     /// How proofs of keys are verified, if they are.
     pub(in crate::gate) const fn dpop(&self) -> Option<&Dpop> {
@@ -137,9 +147,10 @@ impl Possession {
     /// The thumbprint of the key or certificate that a token is bound to, where it is used with a proof of it
     /// alone.
     pub(in crate::gate) fn thumbprint<'c>(&self, claims: &'c Claims) -> Option<&'c str> {
-        let is_verified = matches!(self, Self::Verified(_));
-        let bound = claims.get("cnf").filter(|_| is_verified)?;
-        bound.get(KEY).or_else(|| bound.get(CERTIFICATE))?.as_str()
+        match self {
+            Self::Verified(_) => bound_key(claims).or_else(|| bound_certificate(claims)),
+            Self::Unproved | Self::ProvedElsewhere => None,
+        }
     }
 
     /// Whether a request may use a token, as far as nothing but its connection proves it. Whether the sender
@@ -184,10 +195,7 @@ impl Forwarders {
         request: &Request,
         property: Property<'_>,
     ) -> Result<(), Reason> {
-        let expected = claims
-            .get("cnf")
-            .and_then(|binding| binding.get(CERTIFICATE));
-        let expected = expected.and_then(Value::as_str);
+        let expected = bound_certificate(claims);
         let is_it = |digest: &[u8]| thumbprint(digest).is_some_and(|it| expected == Some(&*it));
         let own = property(&DIGEST);
         // What a forwarder has been shown counts, and not what it shows itself, as for all its clients.

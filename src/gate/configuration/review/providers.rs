@@ -139,18 +139,9 @@ fn outlives_revocations(provider: &Provider) -> bool {
 
 /// Whether tokens are looked for in `Authorization`, and not under the scheme of those that are bound to a key.
 fn takes_no_dpop(provider: &Provider) -> bool {
-    let schemes = provider
-        .locations
-        .iter()
-        .filter_map(|location| match location {
-            Location::Header(header) => header.scheme(),
-            _ => None,
-        });
-    let schemes: Vec<_> = schemes.collect();
-    !schemes.is_empty()
-        && !schemes
-            .iter()
-            .any(|found| found.eq_ignore_ascii_case(SCHEME))
+    let schemes = provider.locations.iter().filter_map(Location::scheme);
+    let mut schemes = schemes.peekable();
+    schemes.peek().is_some() && !schemes.any(|found| found.eq_ignore_ascii_case(SCHEME))
 }
 
 fn without_effect(path: &str, written: &Value) -> Vec<Fault> {
