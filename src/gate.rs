@@ -375,14 +375,15 @@ impl Gate {
         now: &dyn Fn() -> UnixTime,
     ) -> Option<AskedProof<'p>> {
         let dpop = provider.possession.dpop()?;
-        let has_challenge = reason.problem().challenge != ChallengeKind::Absent;
+        if reason.problem().challenge == ChallengeKind::Absent {
+            return None;
+        }
         let nonce = || self.verification.proofs.as_ref()?.nonce(host, now());
-        let nonce = if dpop.needs_nonce { nonce() } else { None };
-        has_challenge.then_some(AskedProof {
+        Some(AskedProof {
             dpop,
             is_key_required: provider.possession.requires_key(),
             is_under_dpop: request.values("authorization").any(dpop::is_under_scheme),
-            nonce,
+            nonce: if dpop.needs_nonce { nonce() } else { None },
         })
     }
 }

@@ -337,9 +337,9 @@ fn document(problem: &Problem, needed: Option<Needed<'_>>) -> Vec<u8> {
     if let Some(Needed::SignIn(sign_in)) = needed {
         for (name, value) in sign_in.parameters() {
             document.text(name, value.as_str());
-            value
-                .as_u64()
-                .inspect(|number| document.number(name, *number));
+            if let Some(number) = value.as_u64() {
+                document.number(name, number);
+            }
         }
     }
     if problem.status == 503 {

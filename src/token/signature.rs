@@ -106,6 +106,7 @@ pub(super) fn verify(
             };
             ask(&der).is_genuine_or_else(|| public.verify(signing_input, &parsed).is_ok())
         }
+        // Values past the order are the host's to refuse.
         Material::HostPoint(length) => ecdsa_signature(signature, *length)
             .is_some_and(|der| ask(&der) == ForeignAnswer::Genuine),
         Material::LargeCurve(public) => public.to_der(signature).is_some_and(|der| {

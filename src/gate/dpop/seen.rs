@@ -46,11 +46,12 @@ const MOST: usize = 512;
 /// How often a shard is written anew when other workers were faster.
 const ATTEMPTS: usize = 16;
 
-/// The proofs of one slice in one shard.
-struct Shard {
+/// The proofs of one slice in one shard, as they are kept.
+#[derive(Clone, Copy)]
+struct Shard<'b> {
     slice: u64,
     is_closed: bool,
-    names: Vec<u64>,
+    names: &'b [[u8; 8]],
 }
 
 /// Notes that a proof is used; the first time, that is no fault.
@@ -62,84 +63,78 @@ pub(super) fn note(host: &impl SharedData, space: &Namespace, proof: Proof) -> R
     let key = space.key_of(&record);
     for _ in 0..ATTEMPTS {
         let found = host.shared(&key);
-        let expected = found.as_ref();
-        let expected = expected.map_or(Expected::Absent, |value| Expected::Version(value.version));
-        let payload = found.as_ref();
-        let payload = payload.map(|value| space.open(&record, &value.bytes).and_then(Shard::read));
-        let mut kept = match payload {
-            None => Shard::of(slice),
-            Some(Some(kept)) => kept.in_slice(slice),
-            // What another plugin has written over: nothing tells used proofs of this slice from others.
-            Some(None) => {
-                let closed = Shard {
-                    is_closed: true,
-                    ..Shard::of(slice)
-                };
-                host.set_shared(&key, &space.seal(&record, &closed.bytes()), expected);
-                return Err(Reason::ProofsUnavailable);
+        let (kept, expected) = match &found {
+            None => (Some(Shard::of(slice)), Expected::Absent),
+            Some(value) => {
+                let payload = space.open(&record, &value.bytes);
+                (
+                    payload.and_then(Shard::read),
+                    Expected::Version(value.version),
+                )
             }
         };
-        kept.add(slice, name)?;
-        if host.set_shared(&key, &space.seal(&record, &kept.bytes()), expected) {
+        let Some(kept) = kept else {
+            // What another plugin has written over: nothing tells used proofs of this slice from others.
+            let closed = Shard {
+                is_closed: true,
+                ..Shard::of(slice)
+            };
+            host.set_shared(&key, &space.seal(&record, &closed.with(&[])), expected);
+            return Err(Reason::ProofsUnavailable);
+        };
+        let kept = if kept.slice < slice {
+            Shard::of(slice)
+        } else {
+            kept
+        };
+        let name = name.to_le_bytes();
+        kept.check(slice, name)?;
+        if host.set_shared(&key, &space.seal(&record, &kept.with(&name)), expected) {
             return Ok(());
         }
     }
     Err(Reason::ProofsUnavailable)
 }
 
-impl Shard {
+impl<'b> Shard<'b> {
+    /// An empty one.
     const fn of(slice: u64) -> Self {
         Self {
             slice,
             is_closed: false,
-            names: Vec::new(),
+            names: &[],
         }
     }
 
-    /// The same, or an empty one where this slice is a later one.
-    fn in_slice(self, slice: u64) -> Self {
-        if self.slice < slice {
-            Self::of(slice)
-        } else {
-            self
-        }
-    }
-
-    /// Adds a proof of this slice, if it is new and can be kept.
-    fn add(&mut self, slice: u64, name: u64) -> Result<(), Reason> {
-        if self.is_closed || self.slice != slice {
-            return Err(Reason::ProofsUnavailable);
-        }
-        if self.names.contains(&name) {
-            return Err(Reason::ProofReplayed);
-        }
-        if self.names.len() >= MOST {
-            return Err(Reason::ProofsUnavailable);
-        }
-        self.names.push(name);
-        Ok(())
-    }
-
-    fn read(payload: &[u8]) -> Option<Self> {
+    fn read(payload: &'b [u8]) -> Option<Self> {
         let mut bytes = LittleEndian(payload);
         let (slice, is_closed) = (bytes.u64()?, bytes.u8()? != 0);
-        let mut names = Vec::with_capacity(payload.len() / 8);
-        while let Some(name) = bytes.u64() {
-            names.push(name);
-        }
-        Some(Self {
+        let (names, rest) = bytes.0.as_chunks();
+        rest.is_empty().then_some(Self {
             slice,
             is_closed,
             names,
         })
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(9 + 8 * self.names.len());
-        bytes.extend(self.slice.to_le_bytes());
-        bytes.push(u8::from(self.is_closed));
-        bytes.extend(self.names.iter().flat_map(|name| name.to_le_bytes()));
-        bytes
+    /// Whether a proof of this slice is new and can be kept.
+    fn check(self, slice: u64, name: [u8; 8]) -> Result<(), Reason> {
+        if self.is_closed || self.slice != slice {
+            Err(Reason::ProofsUnavailable)
+        } else if self.names.contains(&name) {
+            Err(Reason::ProofReplayed)
+        } else if self.names.len() >= MOST {
+            Err(Reason::ProofsUnavailable)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is to be kept, with this name behind the others.
+    fn with(self, name: &[u8]) -> Vec<u8> {
+        let is_closed = [u8::from(self.is_closed)];
+        let slice = self.slice.to_le_bytes();
+        [&slice, &is_closed[..], self.names.as_flattened(), name].concat()
     }
 }
 

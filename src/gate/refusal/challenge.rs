@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Asked, Needed, RefusalSettings};
+use super::{Asked, AskedProof, Needed, RefusalSettings};
 use crate::gate::dpop::SCHEME;
 use crate::gate::policy::text_of;
 use crate::gate::reason::{ChallengeKind, Problem};
@@ -32,33 +32,35 @@ impl<'c> Challenge<'c> {
         asked: Asked<'_>,
         settings: &'c RefusalSettings,
     ) -> Vec<Self> {
-        let Asked { needed, proofs } = asked;
         let kind = problem.challenge;
-        let mut all = Vec::new();
-        if kind != ChallengeKind::Absent {
-            all.push(Self::first(problem, needed, settings));
+        if kind == ChallengeKind::Absent {
+            return Vec::new();
         }
-        if let (Some(first), Some(asked)) = (all.first_mut(), proofs) {
-            let proofs_only = asked.is_key_required || kind.is_about_proof();
-            let mut other = Self {
-                scheme: Scheme::Bearer,
-                parameters: std::iter::once(settings.realm())
-                    .chain(settings.metadata())
-                    .collect(),
-            };
-            if proofs_only || asked.is_under_dpop {
-                first.scheme = Scheme::Dpop;
-            } else {
-                other.scheme = Scheme::Dpop;
-            }
-            if !proofs_only {
-                all.push(other);
-            }
-            let algorithms = asked.algorithms();
-            let of_dpop = all.iter_mut().filter(|it| it.scheme == Scheme::Dpop);
-            of_dpop.for_each(|it| it.parameters.push(("algs", algorithms.clone().into())));
+        let first = Self::first(problem, asked.needed, settings);
+        let Some(proofs) = asked.proofs else {
+            return vec![first];
+        };
+        if proofs.is_key_required || kind.is_about_proof() {
+            return vec![first.for_proofs(proofs)];
         }
-        all
+        let plain = Self {
+            scheme: Scheme::Bearer,
+            parameters: std::iter::once(settings.realm())
+                .chain(settings.metadata())
+                .collect(),
+        };
+        if proofs.is_under_dpop {
+            vec![first.for_proofs(proofs), plain]
+        } else {
+            vec![first, plain.for_proofs(proofs)]
+        }
+    }
+
+    /// The same for a token that is bound to a key.
+    fn for_proofs(mut self, proofs: &AskedProof<'_>) -> Self {
+        self.scheme = Scheme::Dpop;
+        self.parameters.push(("algs", proofs.algorithms().into()));
+        self
     }
 
     fn first(problem: &Problem, needed: Option<Needed<'_>>, settings: &'c RefusalSettings) -> Self {
