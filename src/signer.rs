@@ -24,7 +24,7 @@ use superboring::hash::MessageDigest;
 use superboring::pkey::PKey;
 use superboring::rsa::Padding;
 
-use crate::token::Algorithm;
+use crate::token::{Algorithm, required_members};
 use p521_key::P521KeyPair;
 
 /// A private key that signs tokens. Its `Debug` form shows the algorithm and the public key only.
@@ -169,8 +169,9 @@ impl Signer {
     #[must_use]
     pub fn plain_public_jwk(&self) -> Value {
         let mut jwk = self.public_jwk();
+        let required = required_members(&jwk).unwrap_or_default();
         if let Some(members) = jwk.as_object_mut() {
-            members.retain(|name, _| REQUIRED.contains(&name.as_str()));
+            members.retain(|name, _| required.contains(&name.as_str()));
         }
         jwk
     }
@@ -330,9 +331,6 @@ pub enum SignError {
     #[error("could not sign with ECDSA")]
     Ecdsa(#[from] p256::ecdsa::Error),
 }
-
-/// The members that make a public key, of any type; no type has another one of these names.
-const REQUIRED: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
 
 /// The least that NIST SP 800-57 allows and what issuers use; longer keys slow every request down.
 const RSA_MODULUS_BITS: usize = 2048;

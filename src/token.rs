@@ -35,10 +35,12 @@ pub use compact::{
 };
 pub(crate) use json::heap;
 pub use json::{JsonError, MAX_JSON_DEPTH, Members, parse as parse_json, parse_object};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use jwk::required_members;
 pub use jwk::thumbprint;
 pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyRules};
 pub use key_error::{KeyError, KeySetError, LeftOut, MAX_JWK_SET_BYTES, MAX_KEYS};
 pub use key_set::KeySet;
 pub use media_type::is_type;
-pub use proof::{MAX_PROOF_BYTES, PROOF_TYPE, UnverifiedProof};
+pub use proof::{MAX_PROOF_BYTES, PROOF_TYPE, UnverifiedProof, token_hash};
 pub use signature::{Backend, SignatureError};

@@ -25,11 +25,13 @@ use super::validate::joined;
 use super::{CommandError, convert, mint};
 use crate::authority::to_hex;
 use crate::configuration::Fault;
-use crate::gate::{Attempt, Gate, Verdict, Wait, inspect_configuration};
+use crate::gate::{
+    Attempt, Gate, PROOF_HEADER, PROOF_SCHEME, Verdict, Wait, inspect_configuration,
+};
 use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
-use host::{DPOP, ExplainingHost};
+use host::ExplainingHost;
 use steps::{Configured, Steps};
 
 /// Parts of the given text that are shorter than this are too short to be a part of a token, and
@@ -212,8 +214,11 @@ pub fn run(
     }
     if let Some(token) = &token {
         // A proof comes with a token that is bound to a key.
-        let has_proof = arguments.headers.iter().any(|header| header.name == DPOP);
-        let scheme = if has_proof { "DPoP" } else { "Bearer" };
+        let has_proof = arguments
+            .headers
+            .iter()
+            .any(|header| header.name == PROOF_HEADER);
+        let scheme = if has_proof { PROOF_SCHEME } else { "Bearer" };
         host.add_header("authorization", &format!("{scheme} {token}"));
         // It was given as a token, well formed or not.
         host.hide(token, SHORTEST_HIDDEN);

@@ -155,10 +155,7 @@ fn claims(
         ),
         (BINDING, thumbprint.map(|text| json!({ "jkt": text }))),
     ];
-    let mut claims: Map<String, Value> = named
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
+    let mut claims = present(named);
     let mut typed = HashSet::new();
     for Claim { name, value } in &arguments.claims {
         if !typed.insert(name) {
@@ -167,6 +164,12 @@ fn claims(
         claims.insert(name.clone(), value.clone());
     }
     Ok(Value::Object(claims))
+}
+
+/// Those of these claims that have a value.
+pub(super) fn present<const N: usize>(named: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let present = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
+    named.into_iter().filter_map(present).collect()
 }
 
 /// A single audience is a plain string, as RFC 7519 section 4.1.3 allows and most issuers do.

@@ -7,18 +7,15 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use axum::http::Uri;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
-use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
+use serde_json::{Value, json};
 
 use super::time_offset::TimeOffset;
 use super::token_names::typed_or_piped;
 use super::{CommandError, key_file, mint};
 use crate::signer::{SignError, Signer};
 use crate::time::UnixTime;
-use crate::token::PROOF_TYPE;
+use crate::token::{PROOF_TYPE, token_hash};
 
 /// The arguments of `portcullis proof`.
 #[derive(Debug, Args)]
@@ -95,11 +92,7 @@ fn claims(
         ("ath", token.map(hash).transpose()?.map(Value::from)),
         ("nonce", arguments.nonce.as_deref().map(Value::from)),
     ];
-    let claims: Map<String, Value> = named
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
-    Ok(Value::Object(claims))
+    Ok(Value::Object(mint::present(named)))
 }
 
 /// The hash by which a proof names a token, which need not be a JWT.
@@ -109,7 +102,7 @@ fn hash(token: &str) -> Result<String, ProofError> {
     if token.is_empty() || !token.bytes().all(is_of_tokens) {
         return Err(ProofError::NotAToken);
     }
-    Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(token)))
+    Ok(token_hash(token.as_bytes()))
 }
 
 /// The method of a request (RFC 9110 section 9.1). Upper and lower case differ.

@@ -237,9 +237,7 @@ pub(super) fn typed_or_piped(argument: &str) -> io::Result<String> {
     if argument != "-" {
         return Ok(bare(argument).to_owned());
     }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    Ok(bare(&text).to_owned())
+    Ok(bare(&text_of(io::stdin())?).to_owned())
 }
 
 /// The token in what was pasted: a whole header, a token in quotes, or the token alone.

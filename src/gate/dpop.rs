@@ -25,10 +25,10 @@ use secret::Secret;
 use target::Target;
 
 /// The header with the proof.
-pub(super) const HEADER: &str = "dpop";
+pub(crate) const HEADER: &str = "dpop";
 
 /// The scheme of `Authorization` for tokens that are bound to a key.
-pub(super) const SCHEME: &str = "DPoP";
+pub(crate) const SCHEME: &str = "DPoP";
 
 /// Whether these credentials are of that scheme.
 pub(super) fn is_under_scheme(credentials: &[u8]) -> bool {

@@ -18,8 +18,6 @@ use std::hash::Hasher as _;
 use std::ptr;
 use std::rc::{Rc, Weak};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -30,7 +28,7 @@ use super::policy::Binding;
 use super::session::Injections;
 use crate::identity_hash::IdentityHash;
 use crate::revocation::{CutOffBy, Fingerprint, Names, Settled};
-use crate::token::{Claims, KeySet, VerifiedToken, heap};
+use crate::token::{Claims, KeySet, VerifiedToken, heap, token_hash};
 
 /// Memory that the entries of one virtual machine may take, in bytes: some 14,000 tokens of
 /// ordinary size. The promise is 24 MiB; the rest is for what the allocator cannot use between
@@ -147,10 +145,7 @@ impl KnownToken {
 
     /// `ath` of a proof for this token, which is the one that it was made of (RFC 9449 section 4.2).
     pub(super) fn hash(&self, token: &[u8]) -> &str {
-        self.hash.get_or_init(|| {
-            let hash = hmac_sha256::Hash::hash(token);
-            URL_SAFE_NO_PAD.encode(hash).into()
-        })
+        self.hash.get_or_init(|| token_hash(token).into())
     }
 
     pub(super) const fn cut_off_by(&self) -> CutOffBy {

@@ -6,6 +6,8 @@ use p521::ecdsa::SigningKey;
 use p521::elliptic_curve::Generate as _;
 use serde_json::{Value, json};
 
+use crate::token::thumbprint;
+
 /// A key pair for ES512 with its `kid`.
 pub(super) struct P521KeyPair {
     pub(super) key: SigningKey,
@@ -18,7 +20,9 @@ impl P521KeyPair {
             key: SigningKey::generate(),
             id: None,
         };
-        pair.id = Some(id.map_or_else(|| pair.thumbprint(), str::to_owned));
+        pair.id = id
+            .map(str::to_owned)
+            .or_else(|| thumbprint(&pair.public_jwk()));
         pair
     }
 
@@ -67,14 +71,5 @@ impl P521KeyPair {
             members.insert("d".to_owned(), secret.into());
         }
         jwk
-    }
-
-    /// RFC 7638: the hash of the required members in alphabetical order.
-    fn thumbprint(&self) -> String {
-        let jwk = self.public_jwk();
-        let required = json!({
-            "crv": jwk.get("crv"), "kty": jwk.get("kty"), "x": jwk.get("x"), "y": jwk.get("y"),
-        });
-        URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(required.to_string().as_bytes()))
     }
 }

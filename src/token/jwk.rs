@@ -160,18 +160,21 @@ pub(super) fn public(kind: Algorithm, bits: &[u8]) -> Option<Value> {
 /// a public part. The members count as they are written: another spelling of the same key has another one.
 #[must_use]
 pub fn thumbprint(jwk: &Value) -> Option<String> {
-    // In the order of their names.
-    let required: &[&str] = match text(jwk, "kty")? {
-        "EC" => &["crv", "kty", "x", "y"],
-        "OKP" => &["crv", "kty", "x"],
-        "RSA" => &["e", "kty", "n"],
-        _ => return None,
-    };
     let mut object = JsonObject::begin(Vec::with_capacity(192));
-    for name in required {
+    for name in required_members(jwk)? {
         object.text(name, Some(text(jwk, name)?));
     }
     Some(URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(&object.end())))
+}
+
+/// The members that make a public key of its type (RFC 7638 section 3.2), in the order of their names.
+pub(crate) fn required_members(jwk: &Value) -> Option<&'static [&'static str]> {
+    match text(jwk, "kty")? {
+        "EC" => Some(&["crv", "kty", "x", "y"]),
+        "OKP" => Some(&["crv", "kty", "x"]),
+        "RSA" => Some(&["e", "kty", "n"]),
+        _ => None,
+    }
 }
 
 /// `use`: for signatures, or in a SPIFFE bundle for tokens (SPIFFE Trust Domain and Bundle section

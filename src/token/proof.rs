@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::{Algorithm, Backend, Claims, Key, KeyRules, UnverifiedToken, is_type, jwk, thumbprint};
@@ -13,6 +15,12 @@ pub const MAX_PROOF_BYTES: usize = 4 * 1024;
 
 /// `typ` of a proof.
 pub const PROOF_TYPE: &str = "dpop+jwt";
+
+/// `ath` of a proof: SHA-256 of a token as it is sent, in base64url (RFC 9449 section 4.2).
+#[must_use]
+pub fn token_hash(token: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(token))
+}
 
 /// A proof of good form, whose signature is still to be checked.
 pub struct UnverifiedProof<'p> {

@@ -5,16 +5,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::Arguments;
-use crate::gate::{Outcome, Verdict, Wait};
+use crate::gate::{Outcome, PROOF_HEADER, Verdict, Wait};
 use crate::host::{
     Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, SharedData, SharedValue,
     SignatureHost,
 };
 use crate::time::UnixTime;
 use crate::token::{LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
-
-/// The header with a proof, which is no token.
-pub(super) const DPOP: &str = "dpop";
 
 /// Parts of tokens have this length at least: `{"alg":"none"}` has more. Shorter text with dots in
 /// it is the name of a host, say.
@@ -80,7 +77,8 @@ impl ExplainingHost {
 
     /// The token that stands somewhere in the request, if there is one and no other.
     pub(super) fn only_token(&self) -> Option<String> {
-        let others = self.headers.iter().filter(|(name, _)| name != DPOP);
+        // A proof is a JWT as well, and no token.
+        let others = self.headers.iter().filter(|(name, _)| name != PROOF_HEADER);
         let values = others.filter_map(|(_, value)| {
             let text = std::str::from_utf8(value).ok()?;
             let parts = text.split(|letter| SEPARATORS.contains(letter));

@@ -1,5 +1,7 @@
 //! The steps of a decision in words.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::super::token_names::Status;
@@ -124,6 +126,36 @@ impl<'c> Steps<'c> {
         }
     }
 
+    /// What may help to find out more.
+    fn hint(&self, step: Step, reason: Reason) -> Option<Cow<'static, str>> {
+        if step == Step::Keys {
+            let provider = &self.provider;
+            let hint =
+                format!("`--jwks {provider}=FILE` gives them here, a JWK Set as its server has it");
+            return Some(hint.into());
+        }
+        let hint = match reason {
+            Reason::CertificateMismatch => {
+                "`--client-certificate FILE` gives the one of the connection here"
+            }
+            Reason::CertificateUntrusted => {
+                "names in certificates of proxies, by which they are trusted, are not looked at here"
+            }
+            Reason::ProofMissing => "`portcullis proof` prints one, for `--header \"dpop: …\"`",
+            Reason::ProofTargetMismatch => {
+                "`htm` and `htu` of the proof have to be `--method`, and `--scheme`, `:authority` and `--path`"
+            }
+            Reason::ProofOutdated => {
+                "`iat` of the proof is compared with the time now; `portcullis proof` prints a new one"
+            }
+            Reason::SchemeMismatch => {
+                "a token that is bound to a key comes with `--header \"dpop: …\"`, and any other without"
+            }
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+
     /// What the step looked at.
     fn detail(&self, step: Step) -> String {
         let token = match self.token {
@@ -205,36 +237,9 @@ impl Observer for &mut Steps<'_> {
         if step == Step::Signature && fault.is_none() {
             self.lines.extend(self.status());
         }
-        let hint = match fault {
-            Some(Reason::CertificateMismatch) => {
-                "`--client-certificate FILE` gives the one of the connection here"
-            }
-            Some(Reason::CertificateUntrusted) => {
-                "names in certificates of proxies, by which they are trusted, are not looked at here"
-            }
-            Some(Reason::ProofMissing) => {
-                "`portcullis proof` prints one, for `--header \"dpop: …\"`"
-            }
-            Some(Reason::ProofTargetMismatch) => {
-                "`htm` and `htu` of the proof have to be `--method`, and `--scheme`, `:authority` and `--path`"
-            }
-            Some(Reason::ProofOutdated) => {
-                "`iat` of the proof is compared with the time now; `portcullis proof` prints a new one"
-            }
-            Some(Reason::SchemeMismatch) => {
-                "a token that is bound to a key comes with `--header \"dpop: …\"`, and any other without"
-            }
-            _ => "",
-        };
-        if !hint.is_empty() {
-            self.lines.push(format!("           hint: {hint}"));
-        }
-        if step == Step::Keys && fault.is_some() {
-            self.lines.push(format!(
-                "           hint: `--jwks {}=FILE` gives them here, a JWK Set as its server has it",
-                self.provider
-            ));
-        }
+        let hint = fault.and_then(|reason| self.hint(step, reason));
+        let hint = hint.map(|hint| format!("           hint: {hint}"));
+        self.lines.extend(hint);
     }
 }
 

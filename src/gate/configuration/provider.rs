@@ -36,7 +36,9 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let subjects = fields.optional("subjects").map(matchers::text);
         let rules = key_rules(fields);
         let keys = keys::source(fields, issuer, &rules);
-        let mut locations = locations(fields);
+        let possession = possession(fields);
+        let takes_dpop = possession.as_ref().is_ok_and(|it| it.dpop().is_some());
+        let locations = locations(fields, takes_dpop);
         let max_token_bytes =
             fields.number("max_token_bytes", MAX_TOKEN_BYTES_RANGE, MAX_TOKEN_BYTES);
         let forward = fields.nullable_flag("forward", false);
@@ -49,16 +51,9 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let require_expiration = fields.nullable_flag("require_expiration", true);
         let max_lifetime = fields.optional_duration("max_lifetime");
         let max_token_age = fields.optional_duration("max_token_age");
-        let possession = possession(fields);
         let cut_off_by = cut_off_by(fields);
         let honours_status = fields.strict_word("status_list", &STATUS_LIST, false);
         ignored(fields);
-        if locations.is_empty() {
-            locations.push(Location::Header(HeaderLocation::authorization()));
-            if matches!(&possession, Ok(possession) if possession.dpop().is_some()) {
-                locations.push(Location::Header(HeaderLocation::dpop()));
-            }
-        }
         let clock_skew = clock_skew.unwrap_or(Ok(DEFAULT_CLOCK_SKEW_SECONDS))?;
         Ok(Provider {
             name: name.to_owned(),
@@ -271,10 +266,10 @@ fn algorithm(node: Node<'_>) -> Read<Algorithm> {
     algorithm.ok_or_else(|| node.fault("expected the name of an algorithm, `RS256` for instance"))
 }
 
-/// Where the operator says that tokens are. Where nothing is said, `jwt_authn` takes the query parameter
-/// `access_token` beside `Authorization: Bearer`, which RFC 9700 section 4.3.2 advises against: URLs are kept
+/// `Authorization: Bearer` by default, and `DPoP` as well where tokens may be bound to a key. `jwt_authn` takes
+/// the query parameter `access_token` then too, which RFC 9700 section 4.3.2 advises against: URLs are kept
 /// in logs and histories, and a link could carry a token of the one who made it to the one who follows it.
-fn locations(fields: &mut Fields<'_>) -> Vec<Location> {
+fn locations(fields: &mut Fields<'_>, takes_dpop: bool) -> Vec<Location> {
     let mut locations = fields.each("from_headers", header_location);
     let parameters = fields.texts("from_params");
     let cookies = fields.texts("from_cookies");
@@ -285,6 +280,11 @@ fn locations(fields: &mut Fields<'_>) -> Vec<Location> {
             .into_iter()
             .map(|name| Location::Cookie(CookieLocation { name, duplicates })),
     );
+    if locations.is_empty() {
+        let dpop = takes_dpop.then(HeaderLocation::dpop);
+        let headers = [HeaderLocation::authorization()].into_iter().chain(dpop);
+        locations.extend(headers.map(Location::Header));
+    }
     locations
 }
 
