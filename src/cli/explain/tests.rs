@@ -440,18 +440,24 @@ SJu0hu/7ico2AiAm8bc+y4F5c6CTfXgwzrXY6yps30JB8rOauVBqqWYTlg==\n\
 ";
 const THUMBPRINT: &str = "VUaIabDpd9kOCyGyhR3Ek_T_g4Xg6qwowgiMuXGFA7M";
 
-#[test]
-fn a_token_that_is_bound_to_a_certificate_is_walked_with_the_certificate() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("portcullis.json");
+/// A configuration, in this directory, whose provider has this proof of possession verified.
+fn written(directory: &Path, proof: &str) -> PathBuf {
+    let file = directory.join("portcullis.json");
     let provider = json!({
         "issuer": "https://issuer.example",
         "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-        "proof_of_possession": {"mtls": {}},
+        "proof_of_possession": {proof: {}},
     });
     let rules = json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}]);
     let configuration = json!({"providers": {"idp": provider}, "rules": rules});
     fs::write(&file, configuration.to_string()).unwrap();
+    file
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_certificate_is_walked_with_the_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), "mtls");
     let certificate = directory.path().join("client.pem");
     let bound = json!({
         "iss": "https://issuer.example", "exp": NOW + 300, "cnf": {"x5t#S256": THUMBPRINT},
@@ -498,15 +504,7 @@ fn a_token_that_is_bound_to_a_certificate_is_walked_with_the_certificate() {
 #[test]
 fn a_token_that_is_bound_to_a_key_is_walked_with_its_proof() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("portcullis.json");
-    let provider = json!({
-        "issuer": "https://issuer.example",
-        "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-        "proof_of_possession": {"dpop": {}},
-    });
-    let rules = json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}]);
-    let configuration = json!({"providers": {"idp": provider}, "rules": rules});
-    fs::write(&file, configuration.to_string()).unwrap();
+    let file = written(directory.path(), "dpop");
     let key = es256();
     let jkt = crate::token::thumbprint(&key.public_jwk()).unwrap();
     let bound = json!({
