@@ -120,7 +120,7 @@ impl<'c> Reading<'c> {
     }
 
     /// The paths of all keys that were asked for.
-    #[cfg(test)]
+    #[cfg(all(test, not(target_family = "wasm")))]
     pub(crate) fn asked(&self) -> std::collections::BTreeSet<String> {
         let asked = self.asked.borrow();
         let asked = asked

@@ -35,7 +35,7 @@ pub use compact::{
 };
 pub(crate) use json::heap;
 pub use json::{JsonError, MAX_JSON_DEPTH, Members, parse as parse_json, parse_object};
-#[cfg(not(target_family = "wasm"))]
+#[cfg(any(test, not(target_family = "wasm")))]
 pub(crate) use jwk::required_members;
 pub use jwk::thumbprint;
 pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyRules};
