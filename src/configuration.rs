@@ -204,8 +204,8 @@ impl<'c> Node<'c> {
         let text = self.string()?;
         let found = words.iter().find(|(word, _)| *word == text);
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
-            let words = words.iter().map(|(word, _)| *word);
-            self.fault(format!("expected {}", listed(words, "or")))
+            let mut words = words.iter().map(|(word, _)| *word);
+            self.fault(format!("expected {}", listed(&mut words, "or")))
         })
     }
 
@@ -427,7 +427,9 @@ fn append(path: &mut String, name: &str) {
 }
 
 /// `a`, `b` and `c`; the last two with this word between them.
-fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>, word: &str) -> String {
+///
+/// Over any iterator, so that there is one of it in the filter and not one for each kind of list.
+fn listed(names: &mut dyn ExactSizeIterator<Item = &str>, word: &str) -> String {
     let mut text = String::new();
     let last = names.len().saturating_sub(1);
     for (index, name) in names.enumerate() {

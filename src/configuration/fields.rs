@@ -131,7 +131,7 @@ impl<'c> Fields<'c> {
     }
 
     fn expected<T>(&self, words: &str, keys: &[(&'static str, T)], last: &str) -> Unread {
-        let keys = listed(keys.iter().map(|(key, _)| *key), last);
+        let keys = listed(&mut keys.iter().map(|(key, _)| *key), last);
         self.node.fault(format!("expected {words} {keys}"))
     }
 
@@ -267,7 +267,7 @@ impl<'c> Fields<'c> {
         if let Some(known) = nearest(key, &self.known) {
             return format!(", did you mean `{known}`?");
         }
-        let known = listed(self.known.iter().copied(), "and");
+        let known = listed(&mut self.known.iter().copied(), "and");
         format!(", expected one of {known}")
     }
 }
