@@ -42,5 +42,5 @@ pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyRules};
 pub use key_error::{KeyError, KeySetError, LeftOut, MAX_JWK_SET_BYTES, MAX_KEYS};
 pub use key_set::KeySet;
 pub use media_type::is_type;
-pub use proof::{MAX_PROOF_BYTES, PROOF_TYPE, UnverifiedProof, token_hash};
+pub use proof::{KnownProver, MAX_PROOF_BYTES, PROOF_TYPE, UnverifiedProof, token_hash};
 pub use signature::{Backend, SignatureError};

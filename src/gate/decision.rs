@@ -21,7 +21,7 @@ pub(super) use setback::{Refusal, Setback};
 use super::activity::Activity;
 use super::admitted::Admitted;
 use super::checks::{ByRequest, ByToken};
-use super::dpop::{Presented, Proof};
+use super::dpop::{self, Presented, Proof};
 use super::extraction::{self, Found};
 use super::own_headers::Spoofing;
 use super::policy::{
@@ -384,25 +384,24 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         candidate: &Candidate,
         found: &Found<'g>,
     ) -> Result<Option<Proof>, Reason> {
-        let verification = &self.gate.verification;
-        let presented = Presented {
-            host: self.host,
-            request: self.request,
-            hash: candidate.hash(&found.token),
-            locations: &found.locations,
-            claims: candidate.claims(),
-            now: UnixTime::from_milliseconds(self.now_milliseconds()),
-            clock_skew: provider.clock_skew,
-            backend: verification.backend,
-        };
-        if presented.is_under_dpop() == Some(!is_needed) {
+        if dpop::is_sent_as_bound(&found.locations) == Some(!is_needed) {
             return Err(Reason::SchemeMismatch);
         }
         if !is_needed {
             return Ok(None);
         }
+        let verification = &self.gate.verification;
         let proofs = verification.proofs.as_ref();
         let proofs = proofs.ok_or(Reason::ProofsUnavailable)?;
+        let presented = Presented {
+            host: self.host,
+            request: self.request,
+            holder: candidate.holder(&found.token),
+            claims: candidate.claims(),
+            now: UnixTime::from_milliseconds(self.now_milliseconds()),
+            clock_skew: provider.clock_skew,
+            backend: verification.backend,
+        };
         proofs.check(dpop, &presented).map(Some)
     }
 

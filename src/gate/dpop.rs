@@ -11,6 +11,7 @@ mod secret;
 mod seen;
 mod target;
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use super::extraction::Location;
@@ -20,7 +21,7 @@ use super::request::Request;
 use crate::host::{Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::time::UnixTime;
-use crate::token::{Backend, Claims, UnverifiedProof};
+use crate::token::{Backend, Claims, KnownProver, UnverifiedProof, heap, token_hash};
 use secret::Secret;
 use target::Target;
 
@@ -38,6 +39,14 @@ pub(super) fn is_under_scheme(credentials: &[u8]) -> bool {
     })
 }
 
+/// Whether the token in these locations was sent as one that is bound to a key; `None` if it was not in
+/// `Authorization`.
+pub(super) fn is_sent_as_bound(locations: &[&Location]) -> Option<bool> {
+    let mut schemes = locations.iter().filter_map(|location| location.scheme());
+    let scheme = schemes.next()?;
+    Some(scheme.eq_ignore_ascii_case(SCHEME))
+}
+
 /// What proofs are verified with, besides the settings of their provider.
 #[derive(Debug)]
 pub(super) struct Proofs {
@@ -45,13 +54,44 @@ pub(super) struct Proofs {
     secret: Secret,
 }
 
-/// A request with a token that is bound to a key, and where the token was.
+/// What is known of a token that is bound to a key, and of the holder of the key: found out once for all requests
+/// with the token.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// `ath` of a proof for the token.
+    hash: String,
+    /// Whose proof was found good.
+    prover: OnceCell<KnownProver>,
+}
+
+impl Holder {
+    /// That of the token with these bytes.
+    pub(super) fn of(token: &[u8]) -> Self {
+        Self {
+            hash: token_hash(token),
+            prover: OnceCell::new(),
+        }
+    }
+
+    /// Keeps whose proof was found good: the holder's, since its key is the one that the token is bound to.
+    pub(super) fn keep(&self, prover: KnownProver) {
+        // The first one does.
+        let _ = self.prover.set(prover);
+    }
+
+    /// Bytes of memory that it holds, with the two counters of an `Rc`.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let own = heap::block(size_of::<Self>() + 2 * size_of::<usize>());
+        let prover = self.prover.get().map_or(0, KnownProver::heap_bytes);
+        own + heap::block(self.hash.capacity()) + prover
+    }
+}
+
+/// A request with a token that is bound to a key.
 pub(super) struct Presented<'p, H> {
     pub(super) host: &'p H,
     pub(super) request: &'p Request,
-    /// SHA-256 of the token, in base64url.
-    pub(super) hash: &'p str,
-    pub(super) locations: &'p [&'p Location],
+    pub(super) holder: &'p Holder,
     pub(super) claims: &'p Claims,
     pub(super) now: UnixTime,
     /// By how much clocks may differ.
@@ -97,10 +137,16 @@ impl Proofs {
         dpop: &Dpop,
         presented: &Presented<'_, H>,
     ) -> Result<Proof, Reason> {
-        let Presented { request, now, .. } = *presented;
+        let Presented {
+            request,
+            now,
+            holder,
+            ..
+        } = *presented;
         let mut lines = request.values(HEADER);
         let proof = lines.next().ok_or(Reason::ProofMissing)?;
-        let proof = UnverifiedProof::parse(proof).filter(|_| lines.next().is_none());
+        let proof =
+            UnverifiedProof::parse(proof, holder.prover.get()).filter(|_| lines.next().is_none());
         let proof = proof.ok_or(Reason::ProofMalformed)?;
         let allows = |algorithm| dpop.rules.allows(algorithm);
         if !proof.algorithm().is_some_and(allows) {
@@ -110,13 +156,13 @@ impl Proofs {
         let named = (claims.string("jti").filter(|id| !id.is_empty())).zip(claims.issued_at());
         let (id, issued_at) = named.ok_or(Reason::ProofMalformed)?;
         let bound_to = bound_key(presented.claims).ok_or(Reason::ProofTokenMismatch)?;
-        if proof.thumbprint().as_deref() != Some(bound_to) {
+        if proof.thumbprint() != Some(bound_to) {
             return Err(Reason::ProofTokenMismatch);
         }
         if !presented.target(dpop).is_that_of(claims) {
             return Err(Reason::ProofTargetMismatch);
         }
-        if claims.string("ath") != Some(presented.hash) {
+        if claims.string("ath") != Some(&holder.hash) {
             return Err(Reason::ProofTokenMismatch);
         }
         let skew = presented.clock_skew.min(LONGEST_SKEW);
@@ -130,14 +176,13 @@ impl Proofs {
         if dpop.needs_nonce && !claims.string("nonce").is_some_and(is_fresh) {
             return Err(Reason::ProofNonceMissing);
         }
+        let id = secret.name_of(bound_to, id);
         let (backend, host) = (presented.backend, presented.host);
-        if !host.timed(|| proof.is_genuine(&dpop.rules, backend, host)) {
+        let keep = |prover| holder.keep(prover);
+        if !host.timed(|| proof.is_genuine(&dpop.rules, backend, host, keep)) {
             return Err(Reason::ProofForged);
         }
-        Ok(Proof {
-            id: secret.name_of(bound_to, id),
-            issued_at,
-        })
+        Ok(Proof { id, issued_at })
     }
 
     /// Notes that a proof is used.
@@ -157,17 +202,6 @@ impl Proofs {
 }
 
 impl<H: Host> Presented<'_, H> {
-    /// Whether the token was sent as one that is bound to a key; `None` if it was not in `Authorization`.
-    pub(super) fn is_under_dpop(&self) -> Option<bool> {
-        let mut schemes = self
-            .locations
-            .iter()
-            .filter_map(|location| location.scheme());
-        schemes
-            .next()
-            .map(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
-    }
-
     fn target(&self, dpop: &Dpop) -> Target<'_> {
         let is_encrypted = if dpop.trusts_forwarded_proto {
             let mut values = self.request.values("x-forwarded-proto");

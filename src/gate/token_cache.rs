@@ -24,11 +24,12 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::activity::Place;
 use super::checks::Met;
+use super::dpop::Holder;
 use super::policy::Binding;
 use super::session::Injections;
 use crate::identity_hash::IdentityHash;
 use crate::revocation::{CutOffBy, Fingerprint, Names, Settled};
-use crate::token::{Claims, KeySet, VerifiedToken, heap, token_hash};
+use crate::token::{Claims, KeySet, VerifiedToken, heap};
 
 /// Memory that the entries of one virtual machine may take, in bytes: some 14,000 tokens of
 /// ordinary size. The promise is 24 MiB; the rest is for what the allocator cannot use between
@@ -61,8 +62,8 @@ pub(super) struct KnownToken {
     settled: Option<Settled>,
     /// The headers that its claims come to.
     pub(super) injections: Injections,
-    /// Its SHA-256 as proofs for it have it, once one was looked at.
-    hash: OnceCell<Box<str>>,
+    /// What proofs for it are compared with, once one was looked at.
+    holder: OnceCell<Rc<Holder>>,
     /// The requirement that it was last found to meet, as far as the token alone decides.
     met: Cell<Option<Met>>,
     /// The set whose key has made the signature. A weak reference keeps its address from being used
@@ -107,7 +108,7 @@ impl KnownToken {
             token,
             settled: None,
             injections: Injections::default(),
-            hash: OnceCell::new(),
+            holder: OnceCell::new(),
             met: Cell::new(None),
             keys,
             id,
@@ -126,6 +127,7 @@ impl KnownToken {
             cut_off_by: self.cut_off_by,
             honours_status: self.honours_status,
             met: self.met.clone(),
+            holder: self.holder.clone(),
             place: self.place.clone(),
             ..Self::with_keys(self.id, self.token.clone(), Weak::clone(&self.keys))
         }
@@ -143,9 +145,9 @@ impl KnownToken {
         self.binding
     }
 
-    /// `ath` of a proof for this token, which is the one that it was made of (RFC 9449 section 4.2).
-    pub(super) fn hash(&self, token: &[u8]) -> &str {
-        self.hash.get_or_init(|| token_hash(token).into())
+    /// What proofs for this token are compared with; `token` is what it was made of.
+    pub(super) fn holder(&self, token: &[u8]) -> &Holder {
+        self.holder.get_or_init(|| Rc::new(Holder::of(token)))
     }
 
     pub(super) const fn cut_off_by(&self) -> CutOffBy {
@@ -213,8 +215,8 @@ impl KnownToken {
     fn heap_bytes(&self) -> u64 {
         // The two counters of an `Rc` are before what it points to.
         let own = heap::block(size_of::<Self>() + 2 * size_of::<usize>());
-        let hash = self.hash.get().map_or(0, |hash| heap::block(hash.len()));
-        let held = self.token.heap_bytes() + self.injections.heap_bytes() + hash;
+        let holder = self.holder.get().map_or(0, |holder| holder.heap_bytes());
+        let held = self.token.heap_bytes() + self.injections.heap_bytes() + holder;
         let bytes = SHARE_BYTES + own + held + heap::list::<u16>(self.marks.capacity());
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }

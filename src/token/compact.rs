@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Algorithm, Backend, ClaimError, Claims, JsonError, Key, KeySet, Members, SignatureError, heap,
-    parse_object, signature,
+    is_type, parse_object, signature,
 };
 use crate::host::SignatureHost;
 
@@ -105,11 +105,26 @@ pub enum TokenError {
 /// A well-formed token that is not verified yet.
 pub struct UnverifiedToken<'t> {
     signing_input: &'t [u8],
+    header: Header,
+    claims: Claims,
+    signature: Vec<u8>,
+}
+
+/// What a JOSE header says of its token.
+#[derive(Debug)]
+pub(super) struct Header {
     algorithm: String,
     key_id: Option<String>,
     token_type: Option<String>,
-    claims: Claims,
-    signature: Vec<u8>,
+}
+
+/// The parts of a token, in base64url.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'t> {
+    signing_input: &'t [u8],
+    pub(super) header: &'t [u8],
+    claims: &'t [u8],
+    signature: &'t [u8],
 }
 
 /// Without the bytes that are signed and the signature: together they are the token.
@@ -117,8 +132,8 @@ impl fmt::Debug for UnverifiedToken<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("UnverifiedToken");
         shown
-            .field("algorithm", &self.algorithm)
-            .field("key_id", &self.key_id)
+            .field("algorithm", &self.header.algorithm)
+            .field("key_id", &self.header.key_id)
             .finish_non_exhaustive()
     }
 }
@@ -143,31 +158,19 @@ impl<'t> UnverifiedToken<'t> {
     ///
     /// [`TokenError`] with the first fault.
     pub fn parse_up_to(max_bytes: usize, token: &'t [u8]) -> Result<Self, TokenError> {
-        Self::parse_with_key(max_bytes, token).map(|(token, _)| token)
+        let parts = Parts::of(max_bytes, token)?;
+        let (header, _) = Header::read(parts.header)?;
+        Self::with_header(parts, header)
     }
 
-    /// The same, and the `jwk` that its sender has put into the header.
-    pub(super) fn parse_with_key(
-        max_bytes: usize,
-        token: &'t [u8],
-    ) -> Result<(Self, Option<Value>), TokenError> {
-        limit(token, max_bytes)?;
-        let (signing_input, header, claims, signature) = split(token)?;
-        limit(header, MAX_HEADER_CHARACTERS)?;
-        let mut header = object(Part::Header, header)?;
-        if header.get("crit").is_some() {
-            return Err(TokenError::CriticalHeader);
-        }
-        let token = Self {
-            signing_input,
-            algorithm: parameter(&mut header, "alg")?
-                .ok_or(TokenError::HeaderParameter { name: "alg" })?,
-            key_id: parameter(&mut header, "kid")?,
-            token_type: parameter(&mut header, "typ")?,
-            claims: Claims::new(object(Part::Claims, claims)?)?,
-            signature: decode(Part::Signature, signature)?,
-        };
-        Ok((token, header.take("jwk")))
+    /// A token whose header is known to say this.
+    pub(super) fn with_header(parts: Parts<'t>, header: Header) -> Result<Self, TokenError> {
+        Ok(Self {
+            signing_input: parts.signing_input,
+            header,
+            claims: Claims::new(object(Part::Claims, parts.claims)?)?,
+            signature: decode(Part::Signature, parts.signature)?,
+        })
     }
 
     /// Whether this key, which has to be for the token's algorithm, has made the signature.
@@ -177,7 +180,7 @@ impl<'t> UnverifiedToken<'t> {
         backend: Backend,
         host: &impl SignatureHost,
     ) -> bool {
-        let algorithm = Algorithm::from_name(&self.algorithm);
+        let algorithm = Algorithm::from_name(&self.header.algorithm);
         algorithm.is_some_and(|algorithm| {
             let (text, signature) = (self.signing_input, &self.signature);
             key.verifies(algorithm)
@@ -195,19 +198,19 @@ impl<'t> UnverifiedToken<'t> {
     /// `kid` as the sender wrote it; there need not be a key of this name anywhere.
     #[must_use]
     pub fn unverified_key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
+        self.header.key_id.as_deref()
     }
 
     /// `alg` as the sender wrote it, for people to read.
     #[must_use]
     pub fn unverified_algorithm(&self) -> &str {
-        &self.algorithm
+        &self.header.algorithm
     }
 
     /// `typ` as the sender wrote it.
     #[must_use]
     pub fn unverified_type(&self) -> Option<&str> {
-        self.token_type.as_deref()
+        self.header.token_type.as_deref()
     }
 
     /// Checks the signature with the key that `kid` names in `keys`, by an algorithm of that key.
@@ -222,8 +225,8 @@ impl<'t> UnverifiedToken<'t> {
         backend: Backend,
         host: &impl SignatureHost,
     ) -> Result<VerifiedToken, SignatureError> {
-        let key_id = self.key_id.as_deref();
-        let algorithm = Algorithm::from_name(&self.algorithm);
+        let key_id = self.header.key_id.as_deref();
+        let algorithm = Algorithm::from_name(&self.header.algorithm);
         let candidates = algorithm.map(|algorithm| {
             let keys = keys.candidates(key_id, algorithm);
             keys.map(move |key| (key, algorithm))
@@ -236,7 +239,7 @@ impl<'t> UnverifiedToken<'t> {
             let (text, signature) = (self.signing_input, &self.signature);
             if signature::verify(key, algorithm, backend, host, text, signature) {
                 return Ok(VerifiedToken {
-                    token_type: self.token_type,
+                    token_type: self.header.token_type,
                     claims: self.claims,
                 });
             }
@@ -269,7 +272,7 @@ impl VerifiedToken {
     #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
     pub(crate) fn assumed(token: UnverifiedToken<'_>) -> Self {
         Self {
-            token_type: token.token_type,
+            token_type: token.header.token_type,
             claims: token.claims,
         }
     }
@@ -294,10 +297,48 @@ impl VerifiedToken {
     }
 }
 
-type Parts<'t> = (&'t [u8], &'t [u8], &'t [u8], &'t [u8]);
+impl Header {
+    /// One that names an algorithm alone.
+    pub(super) fn naming(algorithm: Algorithm) -> Self {
+        Self {
+            algorithm: algorithm.name().to_owned(),
+            key_id: None,
+            token_type: None,
+        }
+    }
 
-/// Signing input, header, claims and signature. Counts no further than six parts, so a text of
-/// dots costs nothing (CVE-2025-30204).
+    /// Whether it says that its token is of this type.
+    pub(super) fn has_type(&self, name: &str) -> bool {
+        let own = self.token_type.as_deref();
+        own.is_some_and(|own| is_type(own, name))
+    }
+
+    /// Reads a header, and takes the `jwk` that its sender has put into it.
+    pub(super) fn read(encoded: &[u8]) -> Result<(Self, Option<Value>), TokenError> {
+        limit(encoded, MAX_HEADER_CHARACTERS)?;
+        let mut members = object(Part::Header, encoded)?;
+        if members.get("crit").is_some() {
+            return Err(TokenError::CriticalHeader);
+        }
+        let header = Self {
+            algorithm: parameter(&mut members, "alg")?
+                .ok_or(TokenError::HeaderParameter { name: "alg" })?,
+            key_id: parameter(&mut members, "kid")?,
+            token_type: parameter(&mut members, "typ")?,
+        };
+        Ok((header, members.take("jwk")))
+    }
+}
+
+impl<'t> Parts<'t> {
+    /// Those of a token of at most so many bytes.
+    pub(super) fn of(max_bytes: usize, token: &'t [u8]) -> Result<Self, TokenError> {
+        limit(token, max_bytes)?;
+        split(token)
+    }
+}
+
+/// Counts no further than six parts, so a text of dots costs nothing (CVE-2025-30204).
 fn split(token: &[u8]) -> Result<Parts<'_>, TokenError> {
     let mut dots = memchr::memchr_iter(b'.', token);
     let (first, second) = (dots.next(), dots.next());
@@ -307,7 +348,12 @@ fn split(token: &[u8]) -> Result<Parts<'_>, TokenError> {
         && let Some((header, claims)) = signing_input.split_at_checked(first)
         && let ([_, claims @ ..], [_, signature @ ..]) = (claims, signature)
     {
-        return Ok((signing_input, header, claims, signature));
+        return Ok(Parts {
+            signing_input,
+            header,
+            claims,
+            signature,
+        });
     }
     Err(TokenError::Parts {
         found: 1 + usize::from(first.is_some()) + usize::from(second.is_some()) + surplus,

@@ -18,7 +18,7 @@ use super::algorithm::{Algorithms, Family};
 use super::der::without_zeros;
 use super::key_error::MODULUS_BITS;
 use super::large_curve::LargeCurveKey;
-use super::{Algorithm, Backend, KeyError, der, jwk};
+use super::{Algorithm, Backend, KeyError, der, heap, jwk};
 
 /// The number 65537. Signatures under small exponents have been forged, and large exponents cost as
 /// much as long moduli.
@@ -159,6 +159,15 @@ impl Key {
             Backend::Module => Points::Checked,
         };
         Self::read(jwk, rules, points)
+    }
+
+    /// Bytes of memory that a public key holds. An RSA key has its two numbers, and what is worked out from them.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let info = heap::block(self.subject_public_key_info.capacity());
+        match self.material {
+            Material::Rsa(_) => info * 4,
+            _ => info,
+        }
     }
 
     fn read(jwk: &Value, rules: &KeyRules, points: Points) -> Result<Self, KeyError> {

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::{Algorithm, Backend, Claims, Key, KeyRules, UnverifiedToken, is_type, jwk, thumbprint};
+use super::compact::{Header, Parts};
+use super::{Algorithm, Backend, Claims, Key, KeyRules, UnverifiedToken, heap, jwk, thumbprint};
 use crate::host::SignatureHost;
 
 /// Longest proof that is looked at. One with an RSA key of 4096 bits has some 2 KiB.
@@ -25,7 +26,37 @@ pub fn token_hash(token: &[u8]) -> String {
 /// A proof of good form, whose signature is still to be checked.
 pub struct UnverifiedProof<'p> {
     token: UnverifiedToken<'p>,
-    key: Value,
+    /// Its header, in base64url.
+    header: &'p [u8],
+    prover: Prover<'p>,
+}
+
+/// Whose proof it may be.
+enum Prover<'p> {
+    /// The holder of the key that has made an earlier one, which had the same header.
+    Known(&'p KnownProver),
+    /// The holder of this JWK, and its thumbprint if it is a key with a public part.
+    Claimed(Value, Option<String>),
+}
+
+/// The holder of a key, of which a proof was found genuine. All its proofs have the same header as a rule, so
+/// that nothing of that has to be read again.
+#[derive(Debug)]
+pub struct KnownProver {
+    /// That header, in base64url.
+    text: Box<[u8]>,
+    algorithm: Algorithm,
+    thumbprint: String,
+    key: Key,
+}
+
+impl KnownProver {
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let thumbprint = heap::block(self.thumbprint.capacity());
+        heap::block(self.text.len()) + thumbprint + self.key.heap_bytes()
+    }
 }
 
 /// Without claims and signature.
@@ -40,16 +71,27 @@ impl fmt::Debug for UnverifiedProof<'_> {
 
 impl<'p> UnverifiedProof<'p> {
     /// Takes a proof apart, as strictly as a token, and checks `typ` and that `jwk` has no private part
-    /// (RFC 9449 section 4.3, points 2, 4, 7). `None` if it is no such proof.
+    /// (RFC 9449 section 4.3, points 2, 4, 7). `None` if it is no such proof. `known` is who may have made it.
     #[must_use]
-    pub fn parse(proof: &'p [u8]) -> Option<Self> {
-        let parsed = UnverifiedToken::parse_with_key(MAX_PROOF_BYTES, proof);
-        let (token, key) = parsed.ok()?;
-        let key = key.filter(|key| key.is_object() && !jwk::is_private(key))?;
-        let is_proof = token
-            .unverified_type()
-            .is_some_and(|name| is_type(name, PROOF_TYPE));
-        is_proof.then_some(Self { token, key })
+    pub fn parse(proof: &'p [u8], known: Option<&'p KnownProver>) -> Option<Self> {
+        let parts = Parts::of(MAX_PROOF_BYTES, proof).ok()?;
+        let known = known.filter(|known| *known.text == *parts.header);
+        let (header, prover) = if let Some(known) = known {
+            (Header::naming(known.algorithm), Prover::Known(known))
+        } else {
+            let (header, key) = Header::read(parts.header).ok()?;
+            let key = key.filter(|key| key.is_object() && !jwk::is_private(key))?;
+            if !header.has_type(PROOF_TYPE) {
+                return None;
+            }
+            let thumbprint = thumbprint(&key);
+            (header, Prover::Claimed(key, thumbprint))
+        };
+        Some(Self {
+            token: UnverifiedToken::with_header(parts, header).ok()?,
+            header: parts.header,
+            prover,
+        })
     }
 
     /// The algorithm that it names, if that is one that is known here.
@@ -60,8 +102,11 @@ impl<'p> UnverifiedProof<'p> {
 
     /// The thumbprint of the key in it.
     #[must_use]
-    pub fn thumbprint(&self) -> Option<String> {
-        thumbprint(&self.key)
+    pub fn thumbprint(&self) -> Option<&str> {
+        match &self.prover {
+            Prover::Known(known) => Some(&known.thumbprint),
+            Prover::Claimed(_, thumbprint) => thumbprint.as_deref(),
+        }
     }
 
     /// What it says.
@@ -70,15 +115,35 @@ impl<'p> UnverifiedProof<'p> {
         self.token.unverified_claims()
     }
 
-    /// Whether the key in it has made the signature, by an algorithm that these rules allow.
+    /// Whether the key in it has made the signature, by an algorithm that these rules allow. A prover that was
+    /// not known is given to `keep`.
+    ///
+    /// The rules and the backend have to be those by which the prover became known.
     pub fn is_genuine(
-        &self,
+        self,
         rules: &KeyRules,
         backend: Backend,
         host: &impl SignatureHost,
+        keep: impl FnOnce(KnownProver),
     ) -> bool {
-        let key = Key::for_one_signature(&self.key, rules, backend);
-        key.is_ok_and(|key| self.token.is_signed_by(&key, backend, host))
+        let (jwk, thumbprint) = match self.prover {
+            Prover::Known(known) => return self.token.is_signed_by(&known.key, backend, host),
+            Prover::Claimed(jwk, thumbprint) => (jwk, thumbprint),
+        };
+        let Ok(key) = Key::for_one_signature(&jwk, rules, backend) else {
+            return false;
+        };
+        let is_genuine = self.token.is_signed_by(&key, backend, host);
+        let algorithm = Algorithm::from_name(self.token.unverified_algorithm());
+        if is_genuine && let Some((thumbprint, algorithm)) = thumbprint.zip(algorithm) {
+            keep(KnownProver {
+                text: self.header.into(),
+                algorithm,
+                thumbprint,
+                key,
+            });
+        }
+        is_genuine
     }
 }
 
@@ -90,31 +155,35 @@ mod tests {
     use super::*;
     use crate::host::mock::MockHost;
     use crate::time::UnixTime;
-    use crate::token::fixtures::{eddsa, es256, rs256, signed};
+    use crate::token::fixtures::{eddsa, es256, es256_other, rs256, signed};
 
     fn host() -> MockHost {
         MockHost::get("/", UnixTime::EPOCH)
+    }
+
+    fn is_genuine(proof: UnverifiedProof<'_>, rules: &KeyRules) -> bool {
+        proof.is_genuine(rules, Backend::Module, &host(), |_| ())
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn the_proof_of_rfc_9449_is_genuine() {
         // Section 7.1.
         let proof = b"eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
-        let read = UnverifiedProof::parse(proof).unwrap();
+        let read = UnverifiedProof::parse(proof, None).unwrap();
         assert_eq!(read.algorithm(), Some(Algorithm::Es256));
-        let rules = KeyRules::asymmetric();
-        assert!(read.is_genuine(&rules, Backend::Module, &host()));
         let thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
-        assert_eq!(read.thumbprint().as_deref(), Some(thumbprint));
+        assert_eq!(read.thumbprint(), Some(thumbprint));
         assert_eq!(
             read.unverified_claims().string("ath"),
             Some("fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo")
         );
+        assert!(is_genuine(read, &KeyRules::asymmetric()));
         let others = KeyRules {
             algorithms: vec![Algorithm::EdDsa, Algorithm::Rs256],
             ..KeyRules::default()
         };
-        assert!(!read.is_genuine(&others, Backend::Module, &host()));
+        let read = UnverifiedProof::parse(proof, None).unwrap();
+        assert!(!is_genuine(read, &others));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -133,13 +202,13 @@ mod tests {
             without_key.as_object_mut().unwrap().remove("jwk");
             let mut empty_private = signer.public_jwk();
             empty_private["d"] = "".into();
-            let is_genuine = |header: &Value| {
+            let outcome = |header: &Value| {
                 let proof = signed(&signer, header.to_string().as_bytes(), b"{}");
-                let read = UnverifiedProof::parse(proof.as_bytes());
-                read.map(|read| read.is_genuine(&KeyRules::asymmetric(), Backend::Module, &host()))
+                let read = UnverifiedProof::parse(proof.as_bytes(), None);
+                read.map(|read| is_genuine(read, &KeyRules::asymmetric()))
             };
-            assert_eq!(is_genuine(&good), Some(true));
-            assert_eq!(is_genuine(&with("typ", "DPoP+JWT".into())), Some(true));
+            assert_eq!(outcome(&good), Some(true));
+            assert_eq!(outcome(&with("typ", "DPoP+JWT".into())), Some(true));
             for odd in [
                 with("typ", "jwt".into()),
                 with("typ", Value::Null),
@@ -150,23 +219,74 @@ mod tests {
                 with("jwk", empty_private),
                 without_key,
             ] {
-                assert_eq!(is_genuine(&odd), None, "{odd}");
+                assert_eq!(outcome(&odd), None, "{odd}");
             }
             for forged in [
                 with("alg", "none".into()),
                 with("alg", "HS256".into()),
                 with("alg", "ES384".into()),
                 with("jwk", json!({})),
-                with("jwk", crate::token::fixtures::es256_other().public_jwk()),
+                with("jwk", es256_other().public_jwk()),
             ] {
-                assert_eq!(is_genuine(&forged), Some(false), "{forged}");
+                assert_eq!(outcome(&forged), Some(false), "{forged}");
             }
         }
         let long = format!("{}.e30.", "e".repeat(MAX_PROOF_BYTES));
-        assert!(UnverifiedProof::parse(long.as_bytes()).is_none());
+        assert!(UnverifiedProof::parse(long.as_bytes(), None).is_none());
         // Shared secrets are no proof, whatever they are called.
         let secret = json!({"typ": "dpop+jwt", "alg": "HS256", "jwk": {"kty": "oct", "k": "eA"}});
         let proof = signed(&es256(), secret.to_string().as_bytes(), b"{}");
-        assert!(UnverifiedProof::parse(proof.as_bytes()).is_none());
+        assert!(UnverifiedProof::parse(proof.as_bytes(), None).is_none());
+    }
+
+    /// Whose next proofs are read faster: with the same header, and with no other.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_prover_becomes_known_by_a_genuine_proof_alone() {
+        let rules = KeyRules::asymmetric();
+        for signer in [es256(), eddsa(), rs256()] {
+            let header = json!({
+                "typ": "dpop+jwt", "alg": signer.algorithm().name(), "jwk": signer.public_jwk(),
+            });
+            let header = header.to_string();
+            let proof =
+                |said: &Value| signed(&signer, header.as_bytes(), said.to_string().as_bytes());
+            let mut known = None;
+            let first = proof(&json!({"jti": "1"}));
+            let forged = signed(&es256_other(), header.as_bytes(), b"{}");
+            for (text, expected) in [(&forged, false), (&first, true)] {
+                let read = UnverifiedProof::parse(text.as_bytes(), None).unwrap();
+                let keep = |prover| known = Some(prover);
+                let is_genuine = read.is_genuine(&rules, Backend::Module, &host(), keep);
+                assert_eq!((is_genuine, known.is_some()), (expected, expected));
+            }
+            let known = known.unwrap();
+            let ask = |proof: &str| {
+                let read = UnverifiedProof::parse(proof.as_bytes(), Some(&known)).unwrap();
+                let expected = thumbprint(&signer.public_jwk());
+                let is_its_own = read.thumbprint() == expected.as_deref();
+                let says = read.unverified_claims().string("jti").map(str::to_owned);
+                let mut is_news = false;
+                let keep = |_| is_news = true;
+                let is_genuine = read.is_genuine(&rules, Backend::Module, &host(), keep);
+                (is_its_own, says, is_genuine, is_news)
+            };
+            let second = proof(&json!({"jti": "2"}));
+            let said = |text: &str| Some(text.to_owned());
+            assert_eq!(ask(&second), (true, said("2"), true, false));
+            // The header of one, and the claims of another.
+            let (start, signature) = first.rsplit_once('.').unwrap();
+            let (_, claims) = second.rsplit_once('.').unwrap().0.split_once('.').unwrap();
+            let mixed = format!("{}.{claims}.{signature}", start.split_once('.').unwrap().0);
+            assert_eq!(ask(&mixed), (true, said("2"), false, false));
+            let other = es256_other();
+            let other_header = json!({
+                "typ": "dpop+jwt", "alg": "ES256", "jwk": other.public_jwk(),
+            });
+            let others = signed(&other, other_header.to_string().as_bytes(), b"{}");
+            assert_eq!(ask(&others), (false, None, true, true));
+            // What was signed by another key under the known header.
+            let stolen = signed(&other, header.as_bytes(), b"{}");
+            assert_eq!(ask(&stolen), (true, None, false, false));
+        }
     }
 }

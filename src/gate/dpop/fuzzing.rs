@@ -7,7 +7,7 @@ use super::super::request::Request;
 use super::target::Target;
 use crate::host::mock::MockHost;
 use crate::time::UnixTime;
-use crate::token::{Backend, Claims, KeyRules, UnverifiedProof, parse_object};
+use crate::token::{Backend, Claims, KeyRules, KnownProver, UnverifiedProof, parse_object};
 
 /// The line breaks between the parts of an input: a proof, `:authority`, `:path`.
 const BREAK: u8 = b'\n';
@@ -20,21 +20,31 @@ const BREAK: u8 = b'\n';
 pub fn proof(bytes: &[u8]) {
     let mut lines = bytes.splitn(3, |byte| *byte == BREAK);
     let mut line = || lines.next().unwrap_or_default();
-    let (proof, authority, path) = (line(), line(), line());
-    let Some(proof) = UnverifiedProof::parse(proof) else {
+    let (text, authority, path) = (line(), line(), line());
+    let Some(proof) = UnverifiedProof::parse(text, None) else {
         // A URI by itself, which no proof has to be made for.
-        for_uri(proof, authority, path);
+        for_uri(text, authority, path);
         return;
     };
-    let host = MockHost::get("/", UnixTime::EPOCH);
-    if proof.is_genuine(&KeyRules::asymmetric(), Backend::Module, &host) {
-        let algorithm = proof.algorithm().expect("a known algorithm");
-        assert!(!algorithm.is_symmetric());
-        assert!(proof.thumbprint().is_some());
-    }
     if let Some(uri) = proof.unverified_claims().string("htu") {
         for_uri(uri.as_bytes(), authority, path);
     }
+    let (algorithm, thumbprint) = (proof.algorithm(), proof.thumbprint().map(str::to_owned));
+    let mut known = None;
+    if is_genuine(proof, |prover| known = Some(prover)) {
+        let algorithm = algorithm.expect("a known algorithm");
+        assert!(!algorithm.is_symmetric());
+        assert!(thumbprint.is_some());
+        // Read by what is known of its prover, it is the same.
+        let again = UnverifiedProof::parse(text, known.as_ref()).expect("a proof");
+        assert_eq!(again.thumbprint(), thumbprint.as_deref());
+        assert!(is_genuine(again, |_| panic!("a prover that is known")));
+    }
+}
+
+fn is_genuine(proof: UnverifiedProof<'_>, keep: impl FnOnce(KnownProver)) -> bool {
+    let host = MockHost::get("/", UnixTime::EPOCH);
+    proof.is_genuine(&KeyRules::asymmetric(), Backend::Module, &host, keep)
 }
 
 /// What holds where a request is the one that this URI means.

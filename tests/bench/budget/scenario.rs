@@ -33,6 +33,8 @@ pub(crate) struct Scenario {
     /// Whether so many requests are like this that the build is tuned for them.
     #[allow(dead_code, reason = "the build asks for it")]
     pub(crate) is_usual: bool,
+    /// One that is let through before all others.
+    first: Option<fn() -> Lines>,
     /// Requests that come before those that are counted.
     earlier: u64,
     /// Whether the cache has to have dropped tokens in the end.
@@ -130,7 +132,13 @@ impl Scenario {
             accepted("cold, with a proof, ES256", Dpop, |number| {
                 with_proof(number, number)
             }),
-            refused("warm, with a forged proof, ES256", Dpop, with_forged_proof),
+            refused("forged proof, ES256", Dpop, with_forged_proof)
+                .behind(|| with_proof(0, u64::from(u32::MAX))),
+            refused(
+                "forged proof of an unknown client, ES256",
+                Dpop,
+                with_forged_proof,
+            ),
             // Its salt is random, so that some hundred instructions of 22 million differ.
             accepted("cold, PS256", OtherAlgorithms, |number| {
                 with(token("ps256", number))
@@ -182,6 +190,9 @@ impl Scenario {
     /// What its requests cost together.
     pub(crate) fn cost(&self, vm: &mut Vm) -> Cost {
         let all = self.earlier + REQUESTS;
+        if let Some(first) = self.first {
+            assert_eq!(vm.request(&first()), None, "{}", self.name);
+        }
         self.send(vm, 0..self.earlier);
         let cost = vm.cost_of(|vm| self.send(vm, self.earlier..all));
         if self.fills_cache {
@@ -209,6 +220,14 @@ impl Scenario {
         }
     }
 
+    /// With this request before all others, which is let through.
+    fn behind(self, first: fn() -> Lines) -> Self {
+        Self {
+            first: Some(first),
+            ..self
+        }
+    }
+
     /// With so many requests before those that are counted.
     fn after(self, earlier: u64) -> Self {
         Self { earlier, ..self }
@@ -229,6 +248,7 @@ fn accepted(name: &'static str, world: World, request: fn(u64) -> Lines) -> Scen
         request,
         refused: None,
         is_usual: true,
+        first: None,
         earlier: EARLIER,
         fills_cache: false,
     }

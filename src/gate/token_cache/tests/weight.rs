@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::gate::allocator;
-use crate::token::LARGEST_MAX_TOKEN_BYTES;
+use crate::host::ForeignAnswer;
+use crate::token::fixtures::{rs256, signed};
+use crate::token::{LARGEST_MAX_TOKEN_BYTES, UnverifiedProof};
 
 /// The members of a token with room for these claims and no more.
 fn full_token(claims: &dyn Fn(usize) -> Value) -> VerifiedToken {
@@ -71,6 +73,48 @@ fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
         // Nodes of large objects are counted as if they were as empty as they may be.
         let most = held * 3 / 2 + SHARE_BYTES;
         assert!(weight <= most, "{shape}: {weight} for {held} bytes");
+    }
+}
+
+/// What is known of the holder of its key is weighed with it, whoever that is.
+#[test]
+fn an_entry_weighs_what_is_known_of_its_holder() {
+    let (set, cache) = (keys(), TokenCache::new([1; 16]));
+    for number in 0..65_u8 {
+        admit(&cache, &number.to_string(), &set, "one");
+    }
+    let host = MockHost::get("/", UnixTime::MAX).with_foreign_answer(ForeignAnswer::Genuine);
+    for (signer, backend) in [
+        (es256(), Backend::Host),
+        (es256(), Backend::Module),
+        (eddsa(), Backend::Module),
+        (rs256(), Backend::Module),
+    ] {
+        for name in ["", &*"x".repeat(2_000)] {
+            let header = json!({
+                "typ": "dpop+jwt", "alg": signer.algorithm().name(), "kid": name,
+                "jwk": signer.public_jwk(),
+            });
+            let proof = signed(&signer, header.to_string().as_bytes(), b"{}");
+            let original = ordinary();
+            let id = cache.id(0, proof.as_bytes());
+            let before = allocator::held();
+            let entry = KnownToken::new(id, original.clone(), &set);
+            let holder = entry.holder(b"token");
+            let read = UnverifiedProof::parse(proof.as_bytes(), None).unwrap();
+            let keep = |prover| holder.keep(prover);
+            assert!(read.is_genuine(&KeyRules::asymmetric(), backend, &host, keep));
+            let entry = super::keep(&cache, entry, &names("one"));
+            let held = allocator::held() - before;
+            let weight = usize::try_from(entry.weight.get()).unwrap();
+            let what = signer.algorithm().name();
+            assert!(held <= weight, "{what}: {held} bytes weigh {weight}");
+            let most = held * 3 / 2 + SHARE_BYTES;
+            assert!(weight <= most, "{what}: {weight} for {held} bytes");
+            // It stays known when the entry is replaced.
+            let again = entry.again();
+            assert!(ptr::eq(again.holder(b""), entry.holder(b"")));
+        }
     }
 }
 
