@@ -66,9 +66,12 @@ pub enum Reason {
     CertificateUntrusted,
     /// The token is bound to nothing, and the provider's have to be.
     TokenUnbound,
+    /// A claim is not what the request or its connection says, to which the provider's tokens are bound.
+    BoundClaimMismatch,
     /// The token is bound to a key, and there is no proof (`DPoP`) that the sender has it.
     ProofMissing,
-    /// The proof is not a well-formed one: two headers, no JWT of its type, another algorithm, no key.
+    /// The proof is not a well-formed one: two headers, no JWT of its type, too long, another algorithm, no key, no
+    /// `jti` or `iat`.
     ProofMalformed,
     /// The proof is of another key than the token's, or for another token (`ath`).
     ProofTokenMismatch,
@@ -189,7 +192,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 65] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -219,6 +222,7 @@ impl Reason {
         Self::CertificateMismatch,
         Self::CertificateUntrusted,
         Self::TokenUnbound,
+        Self::BoundClaimMismatch,
         Self::ProofMissing,
         Self::ProofMalformed,
         Self::ProofTokenMismatch,
@@ -289,6 +293,7 @@ impl Reason {
             Self::CertificateMismatch => "certificate_mismatch",
             Self::CertificateUntrusted => "certificate_untrusted",
             Self::TokenUnbound => "token_unbound",
+            Self::BoundClaimMismatch => "bound_claim_mismatch",
             Self::ProofMissing => "proof_missing",
             Self::ProofMalformed => "proof_malformed",
             Self::ProofTokenMismatch => "proof_token_mismatch",

@@ -221,6 +221,20 @@ impl<'c> Fields<'c> {
         word.unwrap_or(default)
     }
 
+    /// The same, where an empty list is a fault.
+    pub(crate) fn some<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: fn(Node<'c>) -> Read<T>,
+    ) -> Vec<T> {
+        if let Some(node) = self.optional(key) {
+            // What is wrong with it is told.
+            let _ = node.some_elements(expected);
+        }
+        self.each(key, read)
+    }
+
     /// What `read` makes of each element of a list; nothing when it is left out.
     pub(crate) fn each<T>(
         &mut self,

@@ -86,7 +86,13 @@ impl ByRequest<'_> {
         request: &Request,
         property: Property<'_>,
     ) -> Result<bool, Reason> {
-        let possession = &self.provider.possession;
-        possession.check(token.binding(), token.claims(), request, property)
+        let (claims, possession) = (token.claims(), &self.provider.possession);
+        let needs_proof = possession.check(token.binding(), claims, request, property)?;
+        let mut bound = self.provider.bound_claims.iter();
+        if bound.all(|claim| claim.holds(claims, request, property)) {
+            Ok(needs_proof)
+        } else {
+            Err(Reason::BoundClaimMismatch)
+        }
     }
 }

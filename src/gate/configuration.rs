@@ -6,6 +6,7 @@
 
 mod activity;
 mod answers;
+mod bound_claim;
 mod claims;
 mod encoding;
 mod headers;

@@ -2,6 +2,7 @@
 //! has been checked.
 
 mod activity;
+mod bound_claim;
 mod conditions;
 mod headers;
 mod possession;
@@ -14,6 +15,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 pub(super) use activity::{ActivityRules, Detail, StreamUse};
+pub(super) use bound_claim::{BoundClaim, BoundTo};
 pub(super) use conditions::{ClaimCondition, ClaimTest, Words};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
 pub(super) use possession::{Binding, Dpop, Forwarders, Possession, Property, Verified, bound_key};

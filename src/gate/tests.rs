@@ -1,5 +1,6 @@
 //! The gate over [`MockHost`]: what it does with a request, whole.
 
+mod bound_claims;
 mod claims;
 mod host_faults;
 mod locations;
@@ -28,6 +29,10 @@ fn now() -> UnixTime {
 }
 
 fn gate_with(change: impl FnOnce(&mut Value)) -> Gate {
+    gate_by(Backend::Module, change)
+}
+
+fn gate_by(backend: Backend, change: impl FnOnce(&mut Value)) -> Gate {
     let mut configuration = json!({
         "providers": {
             "idp": {
@@ -48,7 +53,7 @@ fn gate_with(change: impl FnOnce(&mut Value)) -> Gate {
     });
     change(&mut configuration);
     let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
+    Gate::new(configured.unwrap().policy, backend, [1; 16])
 }
 
 fn gate() -> Gate {
@@ -65,6 +70,22 @@ fn claims() -> Value {
         "exp": NOW + 300,
         "user": {"name": "Alice"},
     })
+}
+
+/// What is wrong with a configuration whose provider was changed so, a fault to a line.
+fn faults_of(change: impl FnOnce(&mut Value)) -> String {
+    let mut configuration = json!({
+        "providers": {"idp": {
+            "issuer": "https://issuer.example",
+            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    change(&mut configuration["providers"]["idp"]);
+    let read = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    let faults = read.err().unwrap_or_default();
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    faults.join("\n")
 }
 
 fn claims_with(name: &str, value: Value) -> Value {

@@ -69,6 +69,7 @@ impl TokenCheck {
             max_lifetime: None,
             max_token_age: None,
             possession: Possession::ProvedElsewhere,
+            bound_claims: Vec::new(),
             issued_ahead: IssuedAhead::Refused,
             cut_off_by: CutOffBy::default(),
             honours_status: false,

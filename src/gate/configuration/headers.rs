@@ -5,7 +5,7 @@ use crate::configuration::{Fields, Node, Read, joined};
 use crate::gate::alias::{canonical_name, is_alias, starts_as};
 use crate::gate::extraction::Location;
 use crate::gate::own_headers::OwnHeaders;
-use crate::gate::policy::{Policy, Provider, Requirement, SessionHeaders, Unfit};
+use crate::gate::policy::{BoundTo, Policy, Provider, Requirement, SessionHeaders, Unfit};
 
 /// Prefix of the standard session headers.
 const DEFAULT_SESSION_HEADER_PREFIX: &str = "x-session-";
@@ -156,6 +156,17 @@ fn refuse_collisions(root: Node<'_>, policy: &Policy) {
                 "`{name}` is where provider `{}` looks for tokens, {why}",
                 provider.name
             ));
+        }
+        for claim in &provider.bound_claims {
+            if let BoundTo::Header(name) = &claim.to
+                && own.has(name.as_bytes())
+            {
+                root.fault(format!(
+                    "`{name}` is one that only the gate may set, so no claim of provider `{}` can \
+                     be compared with what an earlier filter has set",
+                    provider.name
+                ));
+            }
         }
         let payload = provider.payload_header.as_ref().map(|header| &header.name);
         let mut claims = provider.claim_headers.iter();

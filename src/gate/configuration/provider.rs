@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bound_claim::bound_claims;
 use super::headers::header_name;
 use super::{claims, keys, matchers};
 use crate::configuration::{Fields, Node, Read, all};
@@ -37,6 +38,7 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let rules = key_rules(fields);
         let keys = keys::source(fields, issuer, &rules);
         let possession = possession(fields);
+        let bound_claims = bound_claims(fields);
         let takes_dpop = possession.as_ref().is_ok_and(|it| it.dpop().is_some());
         let locations = locations(fields, takes_dpop);
         let max_token_bytes =
@@ -73,6 +75,7 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
             max_lifetime,
             max_token_age,
             possession: possession?,
+            bound_claims,
             issued_ahead: match max_token_age {
                 Some(_) => IssuedAhead::Refused,
                 None => IssuedAhead::Accepted,

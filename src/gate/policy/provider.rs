@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bound_claim::BoundClaim;
 use super::headers::{ClaimHeader, PayloadHeader};
 use super::possession::Possession;
 use crate::gate::extraction::Location;
@@ -37,6 +38,8 @@ pub(in crate::gate) struct Provider {
     /// Maximum token age.
     pub(in crate::gate) max_token_age: Option<Duration>,
     pub(in crate::gate) possession: Possession,
+    /// Claims that have to be what the request or its connection says.
+    pub(in crate::gate) bound_claims: Vec<BoundClaim>,
     pub(in crate::gate) issued_ahead: IssuedAhead,
     pub(in crate::gate) cut_off_by: CutOffBy,
     /// Whether the status lists that tokens refer to count.

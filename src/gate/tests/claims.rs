@@ -303,6 +303,28 @@ fn only_a_trusted_proxy_is_believed_when_it_names_its_clients_certificate() {
     }
 }
 
+/// As Auth0 has its clients do it.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_is_bound_to_a_certificate_may_come_under_another_scheme() {
+    let gate = gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["proof_of_possession"] = json!({"mtls": {}});
+        provider["from_headers"] = json!([{"name": "authorization", "value_prefix": "DPoP "}]);
+    });
+    let bound = token(
+        &es256(),
+        &claims_with("cnf", json!({"x5t#S256": THUMBPRINT})),
+    );
+    let host = |digest: &str| {
+        MockHost::get("/api/x", now())
+            .with_header("authorization", format!("DPoP {bound}"))
+            .with_property("connection.sha256_peer_certificate_digest", digest)
+    };
+    assert_eq!(refusal(&gate, &host(DIGEST)), None);
+    let mismatch = Some(Reason::CertificateMismatch);
+    assert_eq!(refusal(&gate, &host("00")), mismatch);
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn the_certificate_of_a_known_token_is_looked_at_again() {
     let gate = gate_of_provider("proof_of_possession", json!({"mtls": {}}));
@@ -365,21 +387,6 @@ fn what_nothing_could_prove_is_a_fault() {
         provider["allow_bound_tokens"] = json!(true);
     });
     assert!(told.contains("one of the two"), "{told}");
-}
-
-fn faults_of(change: impl FnOnce(&mut Value)) -> String {
-    let mut configuration = json!({
-        "providers": {"idp": {
-            "issuer": "https://issuer.example",
-            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-        }},
-        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
-    });
-    change(&mut configuration["providers"]["idp"]);
-    let read = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    let faults = read.err().unwrap_or_default();
-    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    faults.join("\n")
 }
 
 #[wasm_bindgen_test(unsupported = test)]
