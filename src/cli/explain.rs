@@ -45,8 +45,9 @@ pub struct Arguments {
     /// JSON or YAML
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The token for `Authorization: Bearer`, with or without `Bearer` before it; `-` reads it
-    /// from standard input, where it stays out of the shell's history
+    /// The token for `Authorization: Bearer`, or `DPoP` where `--header` has a proof, with or
+    /// without that word before it; `-` reads it from standard input, where it stays out of the
+    /// shell's history
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Path of the request, with its query
@@ -68,6 +69,10 @@ pub struct Arguments {
     /// The certificate, PEM, that the client shows for the connection
     #[arg(long, value_name = "FILE")]
     pub client_certificate: Option<PathBuf>,
+    /// A property as Envoy would have it, by its dotted name: `connection.uri_san_peer_certificate`,
+    /// `filter_state.tier`; may be repeated
+    #[arg(long = "property", value_name = "NAME=VALUE")]
+    pub properties: Vec<Property>,
     /// The JWK Set of a provider whose keys are fetched, or stand in a variable; may be repeated
     #[arg(long = "jwks", value_name = "PROVIDER=FILE")]
     pub key_sets: Vec<KeySetFile>,
@@ -98,6 +103,27 @@ impl FromStr for Header {
             name: format!("{colon}{}", name.trim().to_ascii_lowercase()),
             value: value.trim().to_owned(),
         })
+    }
+}
+
+/// A property of the request or its connection as it is typed: `name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Property {
+    name: String,
+    value: String,
+}
+
+impl FromStr for Property {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, value)) if name.contains('.') => Ok(Self {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err(ArgumentError("expected `NAME=VALUE`, with a dotted name")),
+        }
     }
 }
 
@@ -204,6 +230,7 @@ pub fn run(
     let configuration = inspection.configuration;
     let policy = inspection.policy.ok_or(CommandError::Faults { number })?;
     let (policy, has_revocation) = policy.without_feed();
+    let policy = policy.without_nonces();
     // One token is checked, once, so the hash key of the token cache need not be secret.
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
     put_keys(&gate, &arguments.key_sets, errors)?;
@@ -212,16 +239,19 @@ pub fn run(
     for Header { name, value } in &arguments.headers {
         host.add_header(name, value);
     }
+    // A proof comes with a token that is bound to a key.
+    let mut proofs = arguments.headers.iter();
+    let proof = proofs.find(|header| header.name == PROOF_HEADER);
+    let has_proof = proof.is_some();
     if let Some(token) = &token {
-        // A proof comes with a token that is bound to a key.
-        let has_proof = arguments
-            .headers
-            .iter()
-            .any(|header| header.name == PROOF_HEADER);
         let scheme = if has_proof { PROOF_SCHEME } else { "Bearer" };
         host.add_header("authorization", &format!("{scheme} {token}"));
         // It was given as a token, well formed or not.
         host.hide(token, SHORTEST_HIDDEN);
+    }
+    // The first of a name counts.
+    for Property { name, value } in &arguments.properties {
+        host.add_property(name, value);
     }
     if host.is_encrypted() {
         host.add_property("connection.tls_version", "TLSv1.3");
@@ -238,25 +268,44 @@ pub fn run(
                     the authority";
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
+    if has_proof {
+        let note = "whether a proof was used before, and whether its nonce is good, is known to \
+                    each Envoy alone";
+        writeln!(output, "note       {note}").map_err(CommandError::Output)?;
+    }
     let token = token.or_else(|| host.only_token());
     let configured = Configured {
         configuration: &configuration,
         line: &line,
         route: arguments.route_name.as_deref(),
     };
-    explain(&gate, &host, token.as_deref(), configured, output)
+    let given = Given {
+        token: token.as_deref(),
+        proof: proof.map(|header| &*header.value),
+    };
+    explain(&gate, &host, given, configured, output)
+}
+
+/// What came with the request.
+#[derive(Clone, Copy)]
+struct Given<'g> {
+    token: Option<&'g str>,
+    proof: Option<&'g str>,
 }
 
 fn explain(
     gate: &Gate,
     host: &ExplainingHost,
-    token: Option<&str>,
+    given: Given<'_>,
     configured: Configured<'_>,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let token =
-        token.map(|token| UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token.as_bytes()));
-    let mut steps = Steps::new(configured, token.as_ref(), host.now_of_the_request());
+    let [token, proof] = [given.token, given.proof].map(|text| {
+        text.map(|text| UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, text.as_bytes()))
+    });
+    let proof = proof.as_ref().and_then(|proof| proof.as_ref().ok());
+    let now = host.now_of_the_request();
+    let mut steps = Steps::new(configured, token.as_ref(), proof, now);
     let verdict = gate.explain_request(host, Attempt::Last, &mut steps);
     let mut lines = steps.into_lines();
     lines.extend(host.outcome(&verdict));

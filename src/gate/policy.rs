@@ -172,6 +172,15 @@ impl Policy {
         (self, has_revocation)
     }
 
+    /// The policy with which a proof needs no nonce, to see what it decides where none is known.
+    #[must_use]
+    pub fn without_nonces(mut self) -> Self {
+        for provider in &mut self.providers {
+            provider.possession.forget_nonces();
+        }
+        self
+    }
+
     /// Whether it matters for some requests how their users have signed in.
     pub(super) fn asks_for_sign_in(&self) -> bool {
         let by_rule = self.rules.iter().map(|rule| &rule.requirement);

@@ -32,7 +32,13 @@ impl Reason {
 
     /// Whether another proof of the token's key would do.
     pub(super) const fn is_mended_by_proof(self) -> bool {
-        matches!(self.problem().action, Action::Retry)
+        matches!(
+            self,
+            Self::ProofMissing
+                | Self::ProofOutdated
+                | Self::ProofNonceMissing
+                | Self::ProofReplayed
+        )
     }
 
     /// Whether the token was revoked, and it is known that it was.

@@ -33,7 +33,7 @@ pub(super) struct RefusalSettings {
     pub(super) resource_metadata: Option<String>,
     /// Where browsers are sent if they load a page and the user has to sign in.
     pub(super) login: Option<Login>,
-    /// `strip_failure_response`: neither a body nor a challenge.
+    /// `strip_failure_response`: neither a body nor a challenge, but one that asks for a nonce.
     pub(super) is_stripped: bool,
 }
 
@@ -62,7 +62,7 @@ enum ResponseForm {
     Grpc,
     /// A redirect to the login page, which may be counted.
     Redirect(Option<Round>),
-    /// A status, and nothing else.
+    /// A status, and a challenge only if that asks for a nonce.
     Stripped,
     /// A problem document (RFC 9457) or plain text, with a challenge (RFC 6750).
     Told(Representation),

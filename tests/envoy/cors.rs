@@ -22,7 +22,7 @@ fn cors() -> (Value, Value) {
         "allow_origin_string_match": [{"exact": ORIGIN}],
         "allow_methods": "GET, POST",
         "allow_headers": "authorization, content-type, dpop",
-        "expose_headers": "www-authenticate, dpop-nonce, retry-after, x-session-expires-at",
+        "expose_headers": "www-authenticate, date, dpop-nonce, retry-after, x-session-expires-at",
         "max_age": "600",
     });
     let route = json!({
@@ -64,7 +64,7 @@ fn assert_readable(reply: &Response) {
     let exposed = reply.header("access-control-expose-headers");
     assert_eq!(
         exposed,
-        Some("www-authenticate, dpop-nonce, retry-after, x-session-expires-at"),
+        Some("www-authenticate, date, dpop-nonce, retry-after, x-session-expires-at"),
         "{reply:?}"
     );
 }

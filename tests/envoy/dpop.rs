@@ -5,6 +5,9 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis::token::thumbprint;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -245,13 +248,72 @@ fn proofs_of_every_kind_of_key_count_and_go_on_where_the_token_does() {
         let phone = Device::with(algorithm);
         let token = phone.token();
         let proof = phone.proof(&token);
-        let reply = site.ask(&gate, "--http2", &with_proof(&token, &proof));
-        let forwarded = reply.forwarded();
+        let ask = |proof: &str| site.ask(&gate, "--http2", &with_proof(&token, proof));
+        let forged = forged(&proof, &phone.proof(&token));
+        let refuse_forged = || {
+            for forged in &forged {
+                assert_refused(&ask(forged), 401, "proof_invalid");
+            }
+        };
+        refuse_forged();
+        let forwarded = ask(&proof).forwarded();
+        // Now that its key is known as well.
+        refuse_forged();
         let key = forwarded.header("x-session-key");
         assert_eq!(key, Some(&*phone.thumbprint), "{algorithm}");
         assert_eq!(forwarded.header("dpop"), Some(&*proof), "{algorithm}");
         let sent = format!("DPoP {token}");
         assert_eq!(forwarded.header("authorization"), Some(&*sent));
+    }
+    let name = "wasmcustom.portcullis.requests.refused.proof_forged.demo";
+    let expected = 2 * FORGED * all.len();
+    assert_eq!(gate.stat(name), Some(expected as u64));
+}
+
+/// In how many ways a signature is forged.
+const FORGED: usize = 3;
+
+/// The first proof with signatures that are not its own: that of the second one, its own with another letter, and
+/// all zeros.
+fn forged(proof: &str, other: &str) -> [String; FORGED] {
+    let (said, signature) = proof.rsplit_once('.').unwrap();
+    let (_, of_another) = other.rsplit_once('.').unwrap();
+    let middle = signature.len() / 2;
+    let letter = if &signature[middle..=middle] == "A" {
+        "B"
+    } else {
+        "A"
+    };
+    let changed = format!(
+        "{}{letter}{}",
+        &signature[..middle],
+        &signature[middle + 1..]
+    );
+    let zeros = "A".repeat(signature.len());
+    [of_another, &changed, &zeros].map(|signature| format!("{said}.{signature}"))
+}
+
+/// An issuer may bind tokens to all that a client calls its key.
+#[test]
+fn a_key_that_is_none_proves_nothing() {
+    let site = Site::new();
+    let gate = site.gate(&json!({}));
+    let phone = Device::new();
+    for (curve, bytes, algorithm) in [("P-256", 32, "ES256"), ("P-384", 48, "ES384")] {
+        // Not a point of the curve.
+        let zero = URL_SAFE_NO_PAD.encode(vec![0; bytes]);
+        let jwk = json!({"kty": "EC", "crv": curve, "x": zero, "y": zero});
+        let bound = json!({"jkt": thumbprint(&jwk).unwrap()});
+        let token = Token::signed_by("es256").claim("cnf", bound).to_string();
+        let header = json!({"typ": "dpop+jwt", "alg": algorithm, "jwk": jwk});
+        let proof = phone.proof(&token);
+        let claims = proof.split('.').nth(1).unwrap();
+        // Twice the length of a coordinate, and no zeros.
+        let signature = URL_SAFE_NO_PAD.encode(vec![1; bytes * 2]);
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        let proof = format!("{header}.{claims}.{signature}");
+        let reply = site.ask(&gate, "--http2", &with_proof(&token, &proof));
+        assert_refused(&reply, 401, "proof_invalid");
     }
 }
 

@@ -44,14 +44,20 @@ impl ExplainingHost {
             response: RefCell::default(),
             shared: RefCell::default(),
         };
+        let typed = |name: &str| {
+            let mut headers = arguments.headers.iter();
+            headers.find(|header| HeaderBlock::kept_name(&header.name) == name)
+        };
+        let scheme = typed(":scheme").map_or(&*arguments.scheme, |header| &*header.value);
         for (name, value) in [
             (":method", &*arguments.method),
             (":path", &*arguments.path),
-            (":scheme", &*arguments.scheme),
+            (":scheme", scheme),
             (":authority", "localhost"),
+            // As Envoy sets it for who connects to it.
+            ("x-forwarded-proto", scheme),
         ] {
-            let mut names = arguments.headers.iter().map(|header| &*header.name);
-            if !names.any(|given| HeaderBlock::kept_name(given) == name) {
+            if typed(name).is_none() {
                 host.add_header(name, value);
             }
         }

@@ -52,6 +52,8 @@ impl Configured<'_> {
 pub(super) struct Steps<'c> {
     configured: Configured<'c>,
     token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
+    /// The proof that came with it, which has the form of a token.
+    proof: Option<&'c UnverifiedToken<'c>>,
     now: UnixTime,
     provider: String,
     lines: Vec<String>,
@@ -61,11 +63,13 @@ impl<'c> Steps<'c> {
     pub(super) fn new(
         configured: Configured<'c>,
         token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
+        proof: Option<&'c UnverifiedToken<'c>>,
         now: UnixTime,
     ) -> Self {
         Self {
             configured,
             token,
+            proof,
             now,
             provider: String::new(),
             lines: Vec::new(),
@@ -92,11 +96,20 @@ impl<'c> Steps<'c> {
     /// A claim as it is in the token.
     fn claim(&self, name: &str) -> String {
         let token = self.token.and_then(|token| token.as_ref().ok());
-        let claims = token.map(UnverifiedToken::unverified_claims);
-        match claims.and_then(|claims| claims.get(name)) {
-            Some(value) => format!("`{name}` is {value}"),
-            None => format!("no `{name}`"),
-        }
+        claim_of(token, name)
+    }
+
+    /// What a proof is compared by.
+    fn proof(&self) -> String {
+        let Some(proof) = self.proof else {
+            return String::new();
+        };
+        [
+            claim_of(self.proof, "htm"),
+            claim_of(self.proof, "htu"),
+            self.time("iat", proof.unverified_claims().issued_at()),
+        ]
+        .join(", ")
     }
 
     /// What is not known here of a token that a status list speaks of.
@@ -139,11 +152,17 @@ impl<'c> Steps<'c> {
                 "`--client-certificate FILE` gives the one of the connection here"
             }
             Reason::CertificateUntrusted => {
-                "names in certificates of proxies, by which they are trusted, are not looked at here"
+                "`--property connection.uri_san_peer_certificate=NAME` gives the name of the proxy here, or `dns_san_…`"
+            }
+            Reason::BoundClaimMismatch => {
+                "`--header` and `--property` give here what the claim is compared with"
             }
             Reason::ProofMissing => "`portcullis proof` prints one, for `--header \"dpop: …\"`",
             Reason::ProofTargetMismatch => {
-                "`htm` and `htu` of the proof have to be `--method`, and `--scheme`, `:authority` and `--path`"
+                "`htm` and `htu` of the proof have to be `--method`, and `--scheme` (as `x-forwarded-proto`, where that is trusted), `:authority` and `--path`"
+            }
+            Reason::ProofTokenMismatch => {
+                "the proof has to be by the key that the token is bound to (`cnf`), and for the token as it is sent (`ath`)"
             }
             Reason::ProofOutdated => {
                 "`iat` of the proof is compared with the time now; `portcullis proof` prints a new one"
@@ -189,7 +208,8 @@ impl<'c> Steps<'c> {
                 format!("{}, {}", self.claim("aud"), self.configured("audiences"))
             }
             Step::Subject => format!("{}, {}", self.claim("sub"), self.configured("subjects")),
-            Step::Binding => self.claim("cnf"),
+            Step::Proof => self.proof(),
+            Step::Binding => format!("{}, {}", self.claim("cnf"), self.configured("bind_to")),
             Step::Strength => format!("{}, {}", self.claim("acr"), self.claim("amr")),
             Step::SignInAge => {
                 let time = claims.auth_time().filter(|time| *time > UnixTime::EPOCH);
@@ -240,6 +260,15 @@ impl Observer for &mut Steps<'_> {
         let hint = fault.and_then(|reason| self.hint(step, reason));
         let hint = hint.map(|hint| format!("           hint: {hint}"));
         self.lines.extend(hint);
+    }
+}
+
+/// A claim as it is in a token or proof.
+fn claim_of(token: Option<&UnverifiedToken<'_>>, name: &str) -> String {
+    let claims = token.map(UnverifiedToken::unverified_claims);
+    match claims.and_then(|claims| claims.get(name)) {
+        Some(value) => format!("`{name}` is {value}"),
+        None => format!("no `{name}`"),
     }
 }
 

@@ -59,6 +59,31 @@ fn explained_by(
     (output, passes)
 }
 
+/// A request without a token for `/`, under this configuration.
+fn bare(file: &Path) -> Arguments {
+    Arguments {
+        file: file.to_owned(),
+        token: None,
+        path: "/".to_owned(),
+        method: "GET".to_owned(),
+        scheme: "https".to_owned(),
+        headers: Vec::new(),
+        route_name: None,
+        client_certificate: None,
+        properties: Vec::new(),
+        key_sets: Vec::new(),
+    }
+}
+
+/// What is explained, what is warned of, and how it comes out.
+fn run_at(arguments: &Arguments) -> (String, String, Result<(), CommandError>) {
+    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let outcome = run(arguments, now, &mut output, &mut errors);
+    let told = |bytes| String::from_utf8(bytes).unwrap();
+    (told(output), told(errors), outcome)
+}
+
 /// What is explained, what is warned of, and whether the request goes on.
 fn run_with(
     configuration: &Value,
@@ -70,22 +95,14 @@ fn run_with(
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("portcullis.json");
     fs::write(&file, configuration.to_string()).unwrap();
-    let arguments = Arguments {
-        file,
+    let (output, errors, outcome) = run_at(&Arguments {
         token: (!token.is_empty()).then(|| token.to_owned()),
         path: path.to_owned(),
-        method: "GET".to_owned(),
-        scheme: "https".to_owned(),
         headers,
-        route_name: None,
-        client_certificate: None,
         key_sets: key_sets.to_vec(),
-    };
-    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
-    let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let outcome = run(&arguments, now, &mut output, &mut errors);
-    let told = |bytes| String::from_utf8(bytes).unwrap();
-    (told(output), told(errors), outcome.is_ok())
+        ..bare(&file)
+    });
+    (output, errors, outcome.is_ok())
 }
 
 fn claims(expiry: u64) -> Value {
@@ -340,21 +357,11 @@ fn what_decides_is_named_with_its_line_and_path() {
     );
     fs::write(&file, text).unwrap();
     let explained = |path: &str, route: Option<&str>| {
-        let arguments = Arguments {
-            file: file.clone(),
-            token: None,
+        let (output, ..) = run_at(&Arguments {
             path: path.to_owned(),
-            method: "GET".to_owned(),
-            scheme: "https".to_owned(),
-            headers: Vec::new(),
             route_name: route.map(str::to_owned),
-            client_certificate: None,
-            key_sets: Vec::new(),
-        };
-        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
-        let (mut output, mut errors) = (Vec::new(), Vec::new());
-        let _ = run(&arguments, now, &mut output, &mut errors);
-        let output = String::from_utf8(output).unwrap();
+            ..bare(&file)
+        });
         output.lines().next().unwrap().to_owned()
     };
     let rule = "rule       rules[0] (line 3) matches: {\"path\":\"/a\"}, asks for nothing";
@@ -466,21 +473,12 @@ fn a_token_that_is_bound_to_a_certificate_is_walked_with_the_certificate() {
         if let Some(pem) = pem {
             fs::write(&certificate, pem).unwrap();
         }
-        let arguments = Arguments {
-            file: file.clone(),
+        let (output, _, outcome) = run_at(&Arguments {
             token: Some(token(&es256(), &bound)),
-            path: "/".to_owned(),
-            method: "GET".to_owned(),
-            scheme: "https".to_owned(),
-            headers: Vec::new(),
-            route_name: None,
             client_certificate: pem.map(|_| certificate.clone()),
-            key_sets: Vec::new(),
-        };
-        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
-        let mut output = Vec::new();
-        let outcome = run(&arguments, now, &mut output, &mut Vec::new());
-        (String::from_utf8(output).unwrap(), outcome)
+            ..bare(&file)
+        });
+        (output, outcome)
     };
     let (output, outcome) = explained(Some(CERTIFICATE));
     assert!(outcome.is_ok(), "{output}");
@@ -523,21 +521,13 @@ fn a_token_that_is_bound_to_a_key_is_walked_with_its_proof() {
     };
     let explained = |token: Option<&str>, headers: &[(&str, &str)]| {
         let header = |(name, value): &(&str, &str)| format!("{name}: {value}").parse().unwrap();
-        let arguments = Arguments {
-            file: file.clone(),
+        let (output, _, outcome) = run_at(&Arguments {
             token: token.map(str::to_owned),
             path: "/orders".to_owned(),
-            method: "GET".to_owned(),
-            scheme: "https".to_owned(),
             headers: headers.iter().map(header).collect(),
-            route_name: None,
-            client_certificate: None,
-            key_sets: Vec::new(),
-        };
-        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
-        let mut output = Vec::new();
-        let outcome = run(&arguments, now, &mut output, &mut Vec::new());
-        (String::from_utf8(output).unwrap(), outcome.is_ok())
+            ..bare(&file)
+        });
+        (output, outcome.is_ok())
     };
     let good = proof("https://localhost/orders");
     let (output, is_ok) = explained(Some(&bound), &[("DPoP", &good)]);
@@ -558,5 +548,44 @@ fn a_token_that_is_bound_to_a_key_is_walked_with_its_proof() {
         for part in secret.split('.') {
             assert!(!output.contains(part), "{output}");
         }
+    }
+}
+
+#[test]
+fn what_binds_a_token_by_its_claims_is_given_by_headers_and_properties() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("portcullis.json");
+    let configuration = json!({
+        "providers": {"idp": {
+            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+            "bind_to": [
+                {"claim_name": "device", "header": "x-device"},
+                {"claim_name": "azp", "property": "connection.uri_san_peer_certificate"},
+            ],
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    fs::write(&file, configuration.to_string()).unwrap();
+    let bound = json!({"exp": NOW + 300, "device": "phone-1", "azp": "spiffe://app"});
+    let explained = |property: &str| {
+        let (output, _, outcome) = run_at(&Arguments {
+            token: Some(token(&es256(), &bound)),
+            headers: vec!["x-device: phone-1".parse().unwrap()],
+            properties: vec![property.parse().unwrap()],
+            ..bare(&file)
+        });
+        (output, outcome.is_ok())
+    };
+    let (output, is_ok) = explained("connection.uri_san_peer_certificate=spiffe://app");
+    assert!(is_ok, "{output}");
+    assert!(output.contains("`bind_to` is [{"), "{output}");
+    let (output, is_ok) = explained("connection.uri_san_peer_certificate=spiffe://other");
+    assert!(
+        !is_ok && output.contains("bound_claim_mismatch"),
+        "{output}"
+    );
+    assert!(output.contains("hint: `--header` and"), "{output}");
+    for odd in ["connection", "connection=x", "connection.uri_san", ""] {
+        assert!(odd.parse::<Property>().is_err(), "{odd}");
     }
 }

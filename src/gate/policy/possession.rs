@@ -132,6 +132,16 @@ impl Possession {
         }
     }
 
+    /// Takes proofs without a nonce.
+    pub(in crate::gate) const fn forget_nonces(&mut self) {
+        if let Self::Verified(Verified {
+            dpop: Some(dpop), ..
+        }) = self
+        {
+            dpop.needs_nonce = false;
+        }
+    }
+
     /// Whether a token is refused that is not bound to a key.
     pub(in crate::gate) const fn requires_key(&self) -> bool {
         matches!(

@@ -40,7 +40,9 @@ impl<'c> Challenge<'c> {
         let Some(proofs) = asked.proofs else {
             return vec![first];
         };
-        if proofs.is_key_required || kind.is_about_proof() {
+        // A token that is bound to no key came under `DPoP`: it is good under the other scheme.
+        let is_good_as_bearer = kind == ChallengeKind::InvalidTokenOfProof && proofs.is_under_dpop;
+        if proofs.is_key_required || (kind.is_about_proof() && !is_good_as_bearer) {
             return vec![first.for_proofs(proofs)];
         }
         let plain = Self {

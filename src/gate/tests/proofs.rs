@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::host::ForeignAnswer;
 use crate::host::mock::{Edit, MockProcess};
 use crate::signer::Signer;
-use crate::token::{fixtures, thumbprint};
+use crate::token::{Algorithm, fixtures, thumbprint};
 
 const URI: &str = "https://api.example/api/x";
 
@@ -193,7 +194,7 @@ fn a_proof_is_one_well_formed_header_by_the_tokens_own_key() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn algorithms_that_take_long_count_where_they_are_listed_alone() {
-    let key = fixtures::rsa(crate::token::Algorithm::Ps256);
+    let key = fixtures::rsa(Algorithm::Ps256);
     let token = token_bound_to(&key);
     let outcome = |dpop: &Value| {
         let process = Rc::new(MockProcess::default());
@@ -388,19 +389,10 @@ fn what_cannot_work_is_a_fault_with_its_path() {
         (json!({"dpop": {"nonces": "off"}}), ".dpop.nonces: "),
     ] {
         let path = format!("providers.idp.proof_of_possession{expected}");
-        let mut configuration = json!({
-            "providers": {"idp": {
-                "issuer": "i",
-                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-            }},
-        });
-        configuration["providers"]["idp"]["proof_of_possession"] = proof.clone();
-        let faults = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-        let faults = faults.unwrap_err();
-        let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let told = faults_of(|provider| provider["proof_of_possession"] = proof.clone());
         assert!(
-            told.iter().any(|fault| fault.starts_with(&path)),
-            "{proof}: {told:?}"
+            told.lines().any(|fault| fault.starts_with(&path)),
+            "{proof}: {told}"
         );
     }
 }
@@ -559,4 +551,144 @@ fn where_memory_is_disturbed_no_proof_counts() {
     let host = bound_request(&process, &token, &proof_of(&token));
     assert_eq!(refusal(&gate, &host), Some(Reason::ProofsUnavailable));
     assert_eq!(told(&host).0, 503);
+}
+
+/// A gate whose signatures the host checks, and which knows the token of this request: it has verified it once.
+fn gate_that_knows(bound: &str) -> Gate {
+    let gate = gate_by(Backend::Host, |configuration| {
+        configuration["providers"]["idp"]["proof_of_possession"] = json!({"dpop": {}});
+    });
+    let host = request_under("DPoP", bound).with_foreign_answer(ForeignAnswer::Genuine);
+    assert_eq!(refusal(&gate, &host), Some(Reason::ProofMissing));
+    assert_eq!(host.verifications.get(), 1);
+    gate
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_proof_is_good_only_if_the_host_says_so() {
+    let forged = Some(Reason::ProofForged);
+    for key in [es256_other(), fixtures::rs256()] {
+        let token = token_bound_to(&key);
+        let process = Rc::new(MockProcess::default());
+        let gate = gate_that_knows(&token);
+        let ask = |id: &str, answer: ForeignAnswer| {
+            let mut said = said(&token);
+            said["jti"] = id.into();
+            let proof = proof_by(&key, &header_of(&key), &said);
+            let host = bound_request(&process, &token, &proof).with_foreign_answer(answer);
+            (refusal(&gate, &host), host.verifications.get())
+        };
+        // Before its key is known, and afterwards.
+        for id in ["1", "2"] {
+            assert_eq!(ask(id, ForeignAnswer::Forged), (forged, 1));
+            // A point that is not checked here is not believed without it.
+            if key.algorithm() == Algorithm::Es256 {
+                assert_eq!(ask(id, ForeignAnswer::Unavailable), (forged, 1));
+            }
+            assert_eq!(ask(id, ForeignAnswer::Genuine), (None, 1));
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn one_who_has_stolen_a_token_has_no_signature_verified_but_that_of_a_proof() {
+    let token = token_bound_to(&key());
+    let gate = gate_that_knows(&token);
+    let process = Rc::new(MockProcess::default());
+    let ask = |host: MockHost| {
+        let host = host.with_foreign_answer(ForeignAnswer::Forged);
+        (refusal(&gate, &host), host.verifications.get())
+    };
+    let missing = Some(Reason::ProofMissing);
+    assert_eq!(ask(request_under("DPoP", &token)), (missing, 0));
+    let mismatch = Some(Reason::SchemeMismatch);
+    assert_eq!(ask(request_under("Bearer", &token)), (mismatch, 0));
+    let own = proof_by(&eddsa(), &header_of(&eddsa()), &said(&token));
+    let mismatch = Some(Reason::ProofTokenMismatch);
+    assert_eq!(ask(bound_request(&process, &token, &own)), (mismatch, 0));
+    let forged = Some(Reason::ProofForged);
+    let under_the_right_key = proof_by(&eddsa(), &header_of(&key()), &said(&token));
+    let host = bound_request(&process, &token, &under_the_right_key);
+    assert_eq!(ask(host), (forged, 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn each_provider_and_each_period_has_its_own_challenge() {
+    let gate = gate_with(|configuration| {
+        let providers = &mut configuration["providers"];
+        providers["other"] = providers["idp"].clone();
+        let dpop =
+            |algorithm: &str| json!({"dpop": {"algorithms": [algorithm], "nonce": "required"}});
+        providers["idp"]["proof_of_possession"] = dpop("ES256");
+        providers["other"]["proof_of_possession"] = dpop("EdDSA");
+        let other = json!({"match": {"prefix": "/other"}, "requires": {"provider_name": "other"}});
+        configuration["rules"].as_array_mut().unwrap().push(other);
+    });
+    let process = Rc::new(MockProcess::default());
+    let mut claims = claims_with("cnf", json!({"jkt": thumbprint(&key().public_jwk())}));
+    claims["exp"] = (NOW + 3_600).into();
+    let token = token(&es256(), &claims);
+    let ask = |path: &str, seconds: u64, nonce: Option<&str>| {
+        let mut said = said(&token);
+        said["iat"] = seconds.into();
+        said["jti"] = seconds.to_string().into();
+        if let Some(nonce) = nonce {
+            said["nonce"] = nonce.into();
+        }
+        let host = MockHost::get(path, UnixTime::from_seconds(seconds).unwrap())
+            .in_process(&process)
+            .with_header(":authority", "api.example")
+            .with_property("connection.tls_version", "TLSv1.3")
+            .with_header("authorization", format!("DPoP {token}"))
+            .with_header("dpop", proof(&said));
+        let outcome = refusal(&gate, &host);
+        let (_, challenges, nonce) = outcome.map_or_else(Default::default, |_| told(&host));
+        (outcome, challenges.concat(), nonce)
+    };
+    let missing = Some(Reason::ProofNonceMissing);
+    let mut earlier = None;
+    for seconds in [NOW, NOW + 1, NOW + 300, NOW + 301, NOW + 600] {
+        let (outcome, challenge, nonce) = ask("/api/x", seconds, None);
+        assert_eq!(outcome, missing);
+        assert!(challenge.ends_with("algs=\"ES256\""), "{challenge}");
+        let is_same = earlier == nonce;
+        assert_eq!(is_same, seconds % 300 == 1, "{seconds}");
+        let (outcome, challenge, _) = ask("/other", seconds, None);
+        // The other one takes no proofs of this algorithm.
+        assert_eq!(outcome, Some(Reason::ProofMalformed));
+        assert!(challenge.ends_with("algs=\"EdDSA\""), "{challenge}");
+        assert_eq!(ask("/api/x", seconds, nonce.as_deref()).0, None);
+        earlier = nonce;
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_is_bound_to_nothing_is_told_under_which_scheme_it_is_good() {
+    let bearer = token(&es256(), &claims());
+    let gate = gate_with_dpop(&json!({"algorithms": ["ES256"]}));
+    let host = request_under("DPoP", &bearer);
+    assert_eq!(refusal(&gate, &host), Some(Reason::SchemeMismatch));
+    let (_, challenges, _) = told(&host);
+    let [dpop, plain] = &challenges[..] else {
+        panic!("{challenges:?}");
+    };
+    assert!(dpop.starts_with("DPoP realm=\"portcullis\", error=\"invalid_token\""));
+    assert_eq!(plain, "Bearer realm=\"portcullis\"");
+    // A bound one has no other.
+    let host = request_under("Bearer", &token_bound_to(&key()));
+    assert_eq!(refusal(&gate, &host), Some(Reason::SchemeMismatch));
+    assert_eq!(told(&host).1.len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_used_proof_is_no_missing_token() {
+    let gate = gate_with(|configuration| {
+        configuration["providers"]["idp"]["proof_of_possession"] = json!({"dpop": {}});
+        configuration["rules"][1]["requires"] = json!({"allow_missing_or_failed": {}});
+    });
+    let token = token_bound_to(&key());
+    let process = Rc::new(MockProcess::default());
+    let ask = || refusal(&gate, &bound_request(&process, &token, &proof_of(&token)));
+    assert_eq!(ask(), None);
+    assert_eq!(ask(), Some(Reason::ProofReplayed));
 }

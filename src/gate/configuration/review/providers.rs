@@ -48,7 +48,7 @@ impl Reviewed<'_> {
             }
             if provider.possession.dpop().is_some() && takes_no_dpop(provider) {
                 let message = "names `authorization`, and not with the `value_prefix` of tokens that are bound \
-                               to a key, so that none is found there; hint: `{name: authorization, \
+                               to a key, so that those are refused there; hint: `{name: authorization, \
                                value_prefix: \"DPoP \"}`";
                 findings.push(finding(joined(&path, "from_headers"), message));
             }
