@@ -5,10 +5,11 @@ from collections import Counter
 from replies import difference, let_through, refused, send, shell_line
 from servers import fetch
 from terminal import paint
-from tokens import ALGORITHMS, ISSUER, mint
+from tokens import ALGORITHMS, ISSUER, key_of, mint, prove
 
 CHALLENGE = 'Bearer realm="portcullis"'
 INVALID = f'{CHALLENGE}, error="invalid_token"'
+INVALID_PROOF = 'DPoP realm="portcullis", error="invalid_dpop_proof"'
 
 # The claims of tokens.mint, as the upstream is to see them; the token itself stays at the gate.
 ALICE = {
@@ -25,6 +26,41 @@ NO_CALLER = {name: [] for name in ALICE}
 
 def bearer(token):
     return ["-H", f"Authorization: Bearer {token}"]
+
+
+def dpop(token, proof):
+    return ["-H", f"Authorization: DPoP {token}", "-H", f"DPoP: {proof}"]
+
+
+def bound_cases(url):
+    """A token that is bound to the key of a phone, at a path that takes no other."""
+    token = mint("es256", holder="phone")
+    alice = {**ALICE, "x-session-key": [key_of(token)]}
+    sent = [*dpop(token, prove("phone", url, token)), url]
+    yield (
+        "A token that is bound to a key of alice's phone, and a proof for this one request, by the phone",
+        sent,
+        "let through as alice; the upstream learns which key",
+        let_through(alice),
+    )
+    yield (
+        "The same request again, as of a thief who has overheard all of it",
+        sent,
+        "refused: 401 proof_replayed",
+        refused("proof_replayed", INVALID_PROOF),
+    )
+    yield (
+        "A copy of the token, with a proof by the thief's own key",
+        [*dpop(token, prove("thief", url, token)), url],
+        "refused: 401 proof_invalid",
+        refused("proof_invalid", INVALID_PROOF),
+    )
+    yield (
+        "The next request of the phone",
+        [*dpop(token, prove("phone", url, token)), url],
+        "let through as alice",
+        let_through(alice),
+    )
 
 
 def cases(gate):
@@ -85,6 +121,7 @@ def cases(gate):
         "let through as alice",
         let_through(ALICE),
     )
+    yield from bound_cases(f"{gate}/wallet")
     for algorithm in ALGORITHMS[1:]:
         yield (
             f"A genuine token signed with {algorithm}",

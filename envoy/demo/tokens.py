@@ -28,6 +28,8 @@ SIGNALS_ADDRESS = "127.0.0.1:10003"
 # As envoy.yaml has them.
 ISSUER, AUDIENCE = "https://issuer.example", "api"
 ALGORITHMS = ["ES256", "RS256", "EdDSA"]
+# Whose keys tokens may be bound to.
+HOLDERS = ["phone", "thief"]
 # The curl lines are to work for as long as `up` may run.
 LIFETIME = "24h"
 
@@ -63,6 +65,8 @@ def make_own_keys():
         name = algorithm.lower()
         portcullis("keygen", "--algorithm", algorithm, "--key-id", name, "--out", key_file(name))
     portcullis("keygen", "--algorithm", "ES256", "--key-id", "es256", "--out", key_file("forger"))
+    for holder in HOLDERS:
+        portcullis("keygen", "--algorithm", "ES256", "--out", key_file(holder))
     jwks = portcullis("jwks", *[key_file(algorithm) for algorithm in ALGORITHMS])
     (DEMO / "jwks.json").write_text(jwks)
     write_secret(DATABASE_PASSWORD, secrets.token_hex(16))
@@ -124,13 +128,25 @@ def first_start_of_the_authority(command):
     return json.loads(line)["feed_public_keys"][0]
 
 
-def mint(key, lifetime=LIFETIME, session="session-1", subject="alice", client="phone", signed_in_ago=None):
+def mint(key, lifetime=LIFETIME, session="session-1", subject="alice", client="phone", signed_in_ago=None, holder=None):
     more = [] if signed_in_ago is None else ["--claim", f"auth_time={int(time.time()) - signed_in_ago}"]
+    more += [] if holder is None else ["--dpop-key", key_file(holder)]
     return portcullis(
         "mint", "--key", key_file(key), "--issuer", ISSUER, "--audience", AUDIENCE,
         "--subject", subject, "--session", session, "--client", client, "--scope", "orders:read",
         "--claim", f"email={subject}@example.com", f"--expires-in={lifetime}", *more,
     )  # fmt: skip
+
+
+def prove(holder, url, token):
+    """The proof that a request for this URL comes from who has this key (RFC 9449)."""
+    return portcullis("proof", "--key", key_file(holder), "--method", "GET", "--url", url, "--token", token)
+
+
+def key_of(token):
+    """The thumbprint of the key that a token is bound to."""
+    claims = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["cnf"]["jkt"]
 
 
 def mint_logout(key, session, subject="alice", client="phone"):
