@@ -1,6 +1,8 @@
 //! A host that has one request and ignores all other calls.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use portcullis::gate::Outcome;
 use portcullis::host::{
@@ -14,8 +16,25 @@ pub(crate) struct SilentHost {
     varying: usize,
     now_milliseconds: u64,
     signatures: ForeignAnswer,
+    /// Shared data, if there are any.
+    memory: Option<Rc<Memory>>,
     /// Status of the last answer to the client.
     answered: Cell<u16>,
+}
+
+/// What a process shares: values by their keys, each with its version.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(RefCell<HashMap<String, SharedValue>>);
+
+impl Memory {
+    /// Bytes of all keys and values.
+    pub(crate) fn size(&self) -> usize {
+        let values = self.0.borrow();
+        let sizes = values
+            .iter()
+            .map(|(key, value)| key.len() + value.bytes.len());
+        sizes.sum()
+    }
 }
 
 /// Letters of a signature that differ from token to token: far from its ends, where not every byte
@@ -48,6 +67,7 @@ impl SilentHost {
             headers: RefCell::new(headers),
             now_milliseconds,
             signatures: ForeignAnswer::Unavailable,
+            memory: None,
             answered: Cell::new(0),
         }
     }
@@ -55,6 +75,23 @@ impl SilentHost {
     /// With a `verify_signature` that always answers this.
     pub(crate) fn with_signatures(mut self, answer: ForeignAnswer) -> Self {
         self.signatures = answer;
+        self
+    }
+
+    /// With this memory.
+    pub(crate) fn in_process(mut self, memory: &Rc<Memory>) -> Self {
+        self.memory = Some(Rc::clone(memory));
+        self
+    }
+
+    /// With another header, which comes before all others.
+    pub(crate) fn with_header(self, name: &str, value: &str) -> Self {
+        let headers = HeaderBlock::from_host(self.headers.borrow().clone());
+        let headers: HeaderBlock = [(name.as_bytes(), value.as_bytes())]
+            .into_iter()
+            .chain(headers.lines())
+            .collect();
+        self.headers.replace(headers.as_ref().to_vec());
         self
     }
 
@@ -87,12 +124,21 @@ impl SignatureHost for SilentHost {
 }
 
 impl SharedData for SilentHost {
-    fn shared(&self, _key: &str) -> Option<SharedValue> {
-        None
+    fn shared(&self, key: &str) -> Option<SharedValue> {
+        self.memory.as_ref()?.0.borrow().get(key).cloned()
     }
 
-    fn set_shared(&self, _key: &str, _value: &[u8], _expected: Expected) -> bool {
-        false
+    /// Whatever is expected: nothing else writes here.
+    fn set_shared(&self, key: &str, value: &[u8], _expected: Expected) -> bool {
+        let Some(memory) = &self.memory else {
+            return false;
+        };
+        let value = SharedValue {
+            bytes: value.to_vec(),
+            version: 1,
+        };
+        memory.0.borrow_mut().insert(key.to_owned(), value);
+        true
     }
 }
 

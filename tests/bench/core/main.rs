@@ -9,6 +9,7 @@
     reason = "a measurement that does not work ends at once"
 )]
 
+mod proofs;
 #[path = "../silent_host.rs"]
 #[allow(dead_code, reason = "the steps inside V8 need more of it")]
 mod silent_host;
@@ -103,5 +104,5 @@ fn deciding(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(steps, reading, verifying, deciding);
+criterion_group!(steps, reading, verifying, deciding, proofs::at_a_high_rate);
 criterion_main!(steps);

@@ -36,11 +36,24 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// What it asks for.
+    pub(crate) const URL: &str = "http://api.example/orders/1";
+
     fn with(token: &str, verdict: u16) -> Self {
         let credentials = format!("Bearer {token}");
         Self {
             verdict,
-            http1: http1::render(&credentials),
+            http1: http1::render(&[("authorization", &credentials)]),
+            credentials,
+        }
+    }
+
+    /// With a token that is bound to a key, and this proof; over HTTP/1.1 alone.
+    pub(crate) fn with_proof(token: &str, proof: &str, verdict: u16) -> Self {
+        let credentials = format!("DPoP {token}");
+        Self {
+            verdict,
+            http1: http1::render(&[("authorization", &credentials), ("dpop", proof)]),
             credentials,
         }
     }

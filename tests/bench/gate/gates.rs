@@ -43,6 +43,8 @@ pub(crate) enum Gate {
     PortcullisAlone,
     /// With the whole set of session headers.
     PortcullisSession,
+    /// With proofs of keys verified, where tokens are bound to one.
+    PortcullisBound,
     /// The same as the first once more.
     PortcullisAgain,
     /// With the feed of an authority that has revoked a million sessions.
@@ -70,6 +72,7 @@ impl Gate {
             Self::Portcullis => "portcullis",
             Self::PortcullisAlone => "portcullis-alone",
             Self::PortcullisSession => "portcullis-session",
+            Self::PortcullisBound => "portcullis-bound",
             Self::PortcullisAgain => "portcullis-again",
             Self::PortcullisMillion => "portcullis-million",
             Self::PortcullisTenMillion => "portcullis-ten-million",
@@ -92,6 +95,7 @@ impl Gate {
             Self::Portcullis => "Portcullis",
             Self::PortcullisAlone => "Portcullis, no revocation",
             Self::PortcullisSession => "Portcullis, session headers",
+            Self::PortcullisBound => "Portcullis, DPoP",
             Self::PortcullisAgain => "Portcullis, again",
             Self::PortcullisMillion => "Portcullis, 1 million",
             Self::PortcullisTenMillion => "Portcullis, 10 million",
@@ -112,6 +116,7 @@ impl Gate {
         match self {
             Self::Portcullis
             | Self::PortcullisAgain
+            | Self::PortcullisBound
             | Self::PortcullisSession
             | Self::PortcullisFallback
             | Self::PortcullisOther => Some("authority"),
@@ -280,6 +285,14 @@ impl<'w> World<'w> {
         let mut provider = self.provider();
         if self.keys.contains("\"oct\"") {
             provider["allow_symmetric_keys"] = json!(true);
+        }
+        if gate == Gate::PortcullisBound {
+            provider["proof_of_possession"] = json!({"dpop": {"max_age": "120s"}});
+            let dpop = json!({"name": "Authorization", "value_prefix": "DPoP "});
+            provider["from_headers"]
+                .as_array_mut()
+                .expect("a list")
+                .push(dpop);
         }
         let mut configuration = json!({"providers": {"idp": provider}, "rules": rules()});
         if gate == Gate::PortcullisSession {

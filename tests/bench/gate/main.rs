@@ -35,6 +35,7 @@ mod plot;
 #[path = "../process.rs"]
 #[allow(dead_code, reason = "the bench of revocation needs more of it")]
 mod process;
+mod proofs;
 mod report;
 mod scenarios;
 mod series;

@@ -7,7 +7,7 @@ use crate::client::Protocol;
 use crate::machine::Cores;
 use crate::report::Report;
 use crate::support::Authority;
-use crate::{bound, flood, loaded, mix, peers, signed, start};
+use crate::{bound, flood, loaded, mix, peers, proofs, signed, start};
 
 /// What can be measured by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Flood,
     /// What a forged token costs, for every algorithm
     Bound,
+    /// Tokens that are bound to a key, each request with a proof (`DPoP`)
+    Proofs,
     /// With a million and ten million revocations loaded
     Loaded,
     /// The usual solution to the same problem, `jwt_authn` and `ext_authz`, in a report of its own
@@ -113,6 +115,7 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) {
             }
             Part::Flood => flood::measure(&bench, report),
             Part::Bound => bound::measure(&bench, report),
+            Part::Proofs => proofs::measure(&bench, report),
             Part::Loaded => loaded::measure(&bench, report),
             Part::Peers => peers::measure(&bench, &report.about),
             Part::Calls => signed::calls(&bench, report),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::calls::Calls;
 use crate::gates::Gate;
-use crate::mix;
 use crate::report::{Report, Start, range};
 use crate::statistics::{Estimate, estimate, ratio};
 use crate::sweep::{Measured, added};
+use crate::{mix, proofs};
 
 /// A promise and its measurement.
 pub(crate) struct Target {
@@ -105,6 +105,9 @@ pub(crate) fn all(report: &Report) -> Vec<Target> {
             },
         });
     }
+    for (name, other, limit) in PROOFS {
+        targets.extend(of_proofs(report, name, other, limit));
+    }
     targets.extend(throughput(report));
     targets.extend(start(report).into_iter().flatten());
     targets
@@ -130,6 +133,26 @@ const RATIOS: [(&str, Gate, f64); 10] = [
     ("loaded, cold, RS256", Gate::Portcullis, 1.03),
     ("loaded, warm, 10,000 tokens, RS256", Gate::Portcullis, 1.03),
 ];
+
+/// Scenario, the one with which it is compared, and how much more processor time it may add.
+const PROOFS: [(&str, &str, f64); 2] = [
+    (proofs::WITH_PROOF, proofs::COLD, 1.15),
+    (proofs::FORGED_PROOF, proofs::FORGED_TOKEN, 1.0),
+];
+
+fn of_proofs(report: &Report, name: &str, other: &'static str, limit: f64) -> Option<Target> {
+    let measured = [report.scenario(name)?, report.scenario(other)?];
+    let [own, other_own] = measured.map(|measured| added(measured, Gate::PortcullisBound));
+    Some(Target {
+        what: name.to_owned(),
+        against: other,
+        limit: Limit::AtMost(limit),
+        unit: " ×",
+        measured: ratio(&own, &other_own),
+        calls: None,
+        floor: None,
+    })
+}
 
 fn throughput(report: &Report) -> Option<Target> {
     let measured = report.scenario(mix::NAME)?;

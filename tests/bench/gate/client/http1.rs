@@ -24,12 +24,12 @@ struct Connection {
 }
 
 /// A request as it goes over the wire.
-pub(super) fn render(credentials: &str) -> Vec<u8> {
+pub(super) fn render(more: &[(&str, &str)]) -> Vec<u8> {
     let mut text = format!("GET {PATH} HTTP/1.1\r\nhost: {AUTHORITY}\r\n");
-    for (name, value) in HEADERS {
+    for (name, value) in HEADERS.iter().chain(more) {
         text.extend([name, ": ", value, "\r\n"]);
     }
-    text.extend(["authorization: ", credentials, "\r\n\r\n"]);
+    text.push_str("\r\n");
     text.into_bytes()
 }
 
