@@ -175,7 +175,9 @@ impl Report {
             let warning = finding("requirement_by_route_name", &message);
             self.warnings.push(warning);
         }
-        let certificates = unseen_certificates(&inspection.configuration, surroundings);
+        let configuration = &inspection.configuration;
+        let certificates = unseen_certificates(configuration, surroundings)
+            .chain(unverified_names(configuration, surroundings));
         let certificates = certificates.map(|(path, message)| finding(&path, message));
         self.warnings.extend(certificates);
         for (path, cluster) in inspection.clusters() {
@@ -228,6 +230,38 @@ fn unseen_certificates<'c>(
                        `forward_client_cert_details: APPEND_FORWARD`";
         is_removed.then(|| (format!("{path}.xfcc"), message))
     })
+}
+
+/// Providers that go by names in certificates which no one has verified.
+fn unverified_names<'c>(
+    configuration: &'c Value,
+    surroundings: &'c Surroundings,
+) -> impl Iterator<Item = (String, &'static str)> + use<'c> {
+    const MESSAGE: &str = "goes by names in certificates, and the listener takes those of any issuer, so any client \
+                           can show one with these names; hint: `trusted_ca`, and no `ACCEPT_UNTRUSTED`";
+    let providers = configuration.get("providers").and_then(Value::as_object);
+    let providers = providers.filter(|_| surroundings.takes_unverified_certificates());
+    providers
+        .into_iter()
+        .flatten()
+        .flat_map(|(name, provider)| {
+            let path = configuration::joined("providers", name);
+            let proof = provider.get("proof_of_possession");
+            let trusted = proof.and_then(|proof| proof.get("mtls")?.get("xfcc")?.get("trusted"));
+            let trusted = trusted.map(|_| format!("{path}.proof_of_possession.mtls.xfcc.trusted"));
+            let bound = provider.get("bind_to").and_then(Value::as_array);
+            let bound =
+                bound
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                    .filter_map(move |(index, claim)| {
+                        let property = claim.get("property")?.as_str()?;
+                        let is_name = property.contains("_san_") || property.contains("subject");
+                        is_name.then(|| format!("{path}.bind_to[{index}].property"))
+                    });
+            trusted.into_iter().chain(bound).map(|path| (path, MESSAGE))
+        })
 }
 
 /// Faults of documents that stand in one file, or in one of a `ConfigMap`, with others. Several belong
@@ -332,6 +366,69 @@ static_resources:
         let removes = format!("{place}.xfcc: the connection manager removes");
         assert!(warnings.contains(&removes), "{warnings}");
         assert!(!warnings.contains(&asks_none), "{warnings}");
+    }
+
+    #[test]
+    fn names_in_certificates_that_nothing_verifies_are_told() {
+        let of = |validation: &str, provider: &str| {
+            let text = format!(
+                "\
+static_resources:
+  listeners:
+  - filter_chains:
+    - transport_socket: {{typed_config: {{common_tls_context: {{{validation}}}}}}}
+      filters:
+      - typed_config:
+          forward_client_cert_details: APPEND_FORWARD
+          http_filters:
+          - typed_config:
+              config:
+                configuration:
+                  '@type': type.googleapis.com/google.protobuf.Struct
+                  value:
+                    providers:
+                      idp:
+                        audiences: [api]
+                        local_jwks: {{environment_variable: PORTCULLIS_TEST_LISTED}}
+                        {provider}
+                    rules: [{{match: {{prefix: /}}, requires: {{provider_name: idp}}}}]
+"
+            );
+            outcome(&text, false).1
+        };
+        let xfcc = "proof_of_possession: {mtls: {xfcc: {trusted: {dns_sans: [lb]}}}}";
+        let bound = "bind_to: [{claim_name: azp, property: connection.uri_san_peer_certificate}]";
+        let told = "goes by names in certificates";
+        let verified = "validation_context: {trusted_ca: {filename: ca.pem}}";
+        for validation in [
+            "validation_context: {}",
+            "validation_context: {trusted_ca: {filename: ca.pem}, trust_chain_verification: ACCEPT_UNTRUSTED}",
+        ] {
+            let warnings = of(validation, xfcc);
+            let place = "proof_of_possession.mtls.xfcc.trusted: ";
+            assert!(warnings.contains(&format!("{place}{told}")), "{warnings}");
+            let warnings = of(validation, bound);
+            assert!(
+                warnings.contains(&format!("bind_to[0].property: {told}")),
+                "{warnings}"
+            );
+        }
+        for (validation, provider) in [
+            (verified, xfcc),
+            (verified, bound),
+            ("validation_context_sds_secret_config: {name: ca}", xfcc),
+            ("validation_context: {}", "proof_of_possession: {mtls: {}}"),
+            (
+                "validation_context: {}",
+                "bind_to: [{claim_name: azp, property: connection.sha256_peer_certificate_digest}]",
+            ),
+        ] {
+            let warnings = of(validation, provider);
+            assert!(
+                !warnings.contains(told),
+                "{validation}, {provider}: {warnings}"
+            );
+        }
     }
 
     #[test]

@@ -111,7 +111,6 @@ pub struct UnverifiedToken<'t> {
 }
 
 /// What a JOSE header says of its token.
-#[derive(Debug)]
 pub(super) struct Header {
     algorithm: String,
     key_id: Option<String>,

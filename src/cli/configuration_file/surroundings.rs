@@ -49,6 +49,8 @@ enum Clusters {
 struct Certificates {
     /// Whether the listener asks for them.
     are_asked_for: bool,
+    /// Whether it may take one that no authority it trusts has issued.
+    are_unverified: bool,
     /// Whether what proxies in front say of theirs gets to the filter.
     are_forwarded: bool,
 }
@@ -103,6 +105,13 @@ impl Surroundings {
         certificates.is_some_and(|certificates| !certificates.are_asked_for)
     }
 
+    /// Whether the listener takes certificates with any names, and verifies none.
+    #[must_use]
+    pub fn takes_unverified_certificates(&self) -> bool {
+        let certificates = self.certificates;
+        certificates.is_some_and(|it| it.are_asked_for && it.are_unverified)
+    }
+
     /// Whether `x-forwarded-client-cert` certainly is removed before the filter sees it.
     #[must_use]
     pub fn removes_forwarded_certificates(&self) -> bool {
@@ -147,6 +156,14 @@ impl Certificates {
             "validationcontextsdssecretconfig",
             "combinedvalidationcontext",
         ];
+        // Of what comes by SDS, nothing is known.
+        const VERIFYING: [&str; 5] = [
+            "trustedca",
+            "verifycertificatespki",
+            "verifycertificatehash",
+            "validationcontextsdssecretconfig",
+            "customvalidatorconfig",
+        ];
         let holder_of = |key| {
             let mut around = ancestors.iter().rev();
             around.find(|(_, one)| member(one, key).is_some())
@@ -161,10 +178,25 @@ impl Certificates {
         };
         Some(Self {
             are_asked_for: ASKING.iter().any(|key| has_inside(socket, key)),
+            are_unverified: accepts_untrusted(socket)
+                || !VERIFYING.iter().any(|key| has_inside(socket, key)),
             are_forwarded: is("FORWARD_ONLY", 1)
                 || is("APPEND_FORWARD", 2)
                 || is("ALWAYS_FORWARD_ONLY", 4),
         })
+    }
+}
+
+/// Whether certificates are accepted whose chain leads to no authority that is trusted.
+fn accepts_untrusted(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, inner)| {
+            let text = inner.as_str().unwrap_or_default();
+            let is_accepting = text.eq_ignore_ascii_case("ACCEPT_UNTRUSTED") || *inner == 1;
+            (plain(name) == "trustchainverification" && is_accepting) || accepts_untrusted(inner)
+        }),
+        Value::Array(elements) => elements.iter().any(accepts_untrusted),
+        _ => false,
     }
 }
 

@@ -142,6 +142,17 @@ impl Possession {
         }
     }
 
+    /// Whether a token is refused that is bound to nothing.
+    pub(in crate::gate) const fn is_required(&self) -> bool {
+        matches!(
+            self,
+            Self::Verified(Verified {
+                is_required: true,
+                ..
+            })
+        )
+    }
+
     /// Whether a token is refused that is not bound to a key.
     pub(in crate::gate) const fn requires_key(&self) -> bool {
         matches!(

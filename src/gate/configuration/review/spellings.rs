@@ -1,4 +1,5 @@
-//! Paths that some upstreams take for a protected one, and that an open rule takes here.
+//! Paths that some upstreams take for a protected one, and that an open rule takes here, or one that asks for no
+//! sign-in where the other does.
 //!
 //! To the gate, as to `jwt_authn`, a trailing slash and letters of the other case make another
 //! path. Express and others answer both alike unless they are told otherwise.
@@ -6,11 +7,24 @@
 use super::shadowing::{Paths, Text};
 use super::{Reviewed, Rule, finding};
 use crate::configuration::Fault;
+use crate::gate::policy::Requirement;
 
 /// A path in another spelling, and the rule that lets requests for it through.
 struct Opened {
     spelling: String,
     by: String,
+    how: Weakness,
+}
+
+/// How a rule asks less than another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weakness {
+    /// For no token.
+    IsOpen,
+    /// Not how the user has signed in.
+    AsksForNoSignIn,
+    /// For a token that need not be bound to a key.
+    TakesUnbound,
 }
 
 /// What a rule protects: a path, or what begins with it.
@@ -43,39 +57,70 @@ impl Reviewed<'_> {
             }
             let spellings = spellings(&text, is_prefix);
             let opened = spellings.filter_map(|spelling| {
-                let by = self.opener(&rules, &spelling)?;
-                Some(Opened { spelling, by })
+                let (by, how) = self.opener(&rules, rule.requirement, &spelling)?;
+                Some(Opened { spelling, by, how })
             });
             let opened: Vec<_> = opened.collect();
-            let Some(Opened { by, .. }) = opened.first() else {
+            let Some(Opened { by, how, .. }) = opened.first() else {
                 continue;
             };
-            let others = opened.iter().filter(|other| other.by == *by);
+            let others = opened.iter();
+            let others = others.filter(|other| other.by == *by && other.how == *how);
             let others: Vec<_> = others.map(|one| format!("`{}`", one.spelling)).collect();
             let (are, them) = match &*others {
                 [_] => ("is another path", "it"),
                 _ => ("are other paths", "them"),
             };
+            let does = match how {
+                Weakness::IsOpen => format!("leaves {them} open"),
+                Weakness::AsksForNoSignIn => format!("asks for no such sign-in at {them}"),
+                Weakness::TakesUnbound => {
+                    format!("takes tokens at {them} that are bound to no key")
+                }
+            };
             let message = format!(
-                "{} {are}, and `{by}` leaves {them} open, though some upstreams answer {them} \
-                 alike; hint: {hint}",
+                "{} {are}, and `{by}` {does}, though some upstreams answer {them} alike; hint: \
+                 {hint}",
                 others.join(" and "),
             );
             findings.push(finding(path, message));
         }
     }
 
-    /// What lets every request for this path through without a token. A rule for this path alone is
+    /// What lets requests for this path through with less than a rule asks for. A rule for this path alone is
     /// intended.
-    fn opener(&self, rules: &[Rule<'_>], path: &str) -> Option<String> {
+    fn opener(
+        &self,
+        rules: &[Rule<'_>],
+        asked: &Requirement,
+        path: &str,
+    ) -> Option<(String, Weakness)> {
         let mut deciding = rules.iter().filter(|rule| rule.takes(path));
-        match deciding.next() {
-            Some(rule) if rule.requirement.needs_token() => None,
-            Some(rule) if matches!(rule.paths(), Some(Paths::Exact(_))) => None,
-            Some(rule) => Some(rule.path.clone()),
-            None => (self.policy.allow_unmatched && !self.has_other_choices())
-                .then(|| "allow_unmatched".to_owned()),
+        let Some(rule) = deciding.next() else {
+            let is_open = self.policy.allow_unmatched && !self.has_other_choices();
+            return is_open.then(|| ("allow_unmatched".to_owned(), Weakness::IsOpen));
+        };
+        if matches!(rule.paths(), Some(Paths::Exact(_))) {
+            return None;
         }
+        let other = rule.requirement;
+        let how = if !other.needs_token() {
+            Weakness::IsOpen
+        } else if asked.asks_for_sign_in(true) && !other.asks_for_sign_in(false) {
+            Weakness::AsksForNoSignIn
+        } else if self.takes_bound_alone(asked) && !self.takes_bound_alone(other) {
+            Weakness::TakesUnbound
+        } else {
+            return None;
+        };
+        Some((rule.path.clone(), how))
+    }
+
+    /// Whether every provider of a requirement takes only tokens that are bound to a key or certificate.
+    fn takes_bound_alone(&self, requirement: &Requirement) -> bool {
+        let providers = requirement.providers(true).into_iter();
+        let mut providers = providers.filter_map(|index| self.policy.providers.get(index));
+        providers.all(|provider| provider.possession.is_required())
     }
 }
 

@@ -76,7 +76,7 @@ fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
     }
 }
 
-/// What is known of the holder of its key is weighed with it, whoever that is.
+/// What is known of the holder of its key is weighed with it, for every kind of key.
 #[test]
 fn an_entry_weighs_what_is_known_of_its_holder() {
     let (set, cache) = (keys(), TokenCache::new([1; 16]));
@@ -97,7 +97,7 @@ fn an_entry_weighs_what_is_known_of_its_holder() {
             });
             let proof = signed(&signer, header.to_string().as_bytes(), b"{}");
             let original = ordinary();
-            let id = cache.id(0, proof.as_bytes());
+            let id = cache.id(cache.len(), b"bound");
             let before = allocator::held();
             let entry = KnownToken::new(id, original.clone(), &set);
             let holder = entry.holder(b"token");

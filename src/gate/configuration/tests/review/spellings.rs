@@ -120,3 +120,42 @@ fn a_protected_path_that_no_other_spelling_leads_round_is_not_told() {
         assert_sound(&configuration(rules, json!({})));
     }
 }
+
+/// Where a route asks for more than a token.
+#[test]
+fn a_path_that_another_rule_lets_through_with_less_is_told() {
+    let strong = json!({"provider_name": "idp", "max_authentication_age": "300s"});
+    let rules = |strong: Value, weak: Value| {
+        json!([
+            {"match": path("/payments"), "requires": strong},
+            {"match": prefix("/"), "requires": weak},
+        ])
+    };
+    assert_finding(
+        &configuration(rules(strong.clone(), token()), json!({})),
+        "rules[0].match.path: `/payments/` and `/PAYMENTS` are other paths, and `rules[1]` asks for \
+         no such sign-in at them",
+    );
+    let any = json!({"requires_any": {"requirements": [strong.clone(), token()]}});
+    for rules in [
+        rules(strong.clone(), strong.clone()),
+        rules(token(), strong.clone()),
+        // What it asks for in one case alone.
+        rules(any, token()),
+        json!([
+            {"match": any_case(segments("/payments")), "requires": strong},
+            {"match": prefix("/"), "requires": token()},
+        ]),
+    ] {
+        let found = review(&configuration(rules.clone(), json!({}))).concat();
+        assert!(!found.contains("are other paths"), "{rules}");
+    }
+    let mut bound = configuration(rules(json!({"provider_name": "bound"}), token()), json!({}));
+    bound["providers"]["bound"] = bound["providers"]["idp"].clone();
+    bound["providers"]["bound"]["proof_of_possession"] = json!({"mtls": {}, "required": "always"});
+    assert_finding(
+        &bound,
+        "rules[0].match.path: `/payments/` and `/PAYMENTS` are other paths, and `rules[1]` takes \
+         tokens at them that are bound to no key",
+    );
+}
