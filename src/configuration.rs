@@ -297,7 +297,16 @@ impl<'c> Node<'c> {
             Some(number) if number > 0 => {
                 self.fault(format!("expected a duration with its unit: `{number}s`"))
             }
-            _ => self.mismatch("a duration above zero, `300s` or `0.5s` for instance"),
+            _ => {
+                const EXPECTED: &str = "a duration above zero, `300s` or `0.5s` for instance";
+                match self.value {
+                    Value::String(text) => {
+                        let found = text.escape_default();
+                        self.fault(format!("expected {EXPECTED}, found `{found}`"))
+                    }
+                    _ => self.mismatch(EXPECTED),
+                }
+            }
         })
     }
 

@@ -66,7 +66,7 @@ use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::time::UnixTime;
 use crate::token::Backend;
 use decision::{Decision, Refusal, Setback};
-use policy::Provider;
+use policy::{Nonces, Provider};
 use refusal::{AskedProof, Refusals};
 use request::Request;
 use verification::Verification;
@@ -385,7 +385,10 @@ impl Gate {
             dpop,
             is_key_required: provider.possession.requires_key(),
             is_under_dpop: request.values("authorization").any(dpop::is_under_scheme),
-            nonce: if dpop.needs_nonce { nonce() } else { None },
+            nonce: match dpop.nonces {
+                Nonces::Own => nonce(),
+                Nonces::Optional | Nonces::Unknown => None,
+            },
         })
     }
 }

@@ -66,7 +66,8 @@ pub struct Arguments {
     /// Name of the route that Envoy would choose
     #[arg(long, value_name = "NAME")]
     pub route_name: Option<String>,
-    /// The certificate, PEM, that the client shows for the connection
+    /// The certificate, PEM, that the client shows for the connection; of which only the digest is
+    /// looked at, so names in it are given by `--property`
     #[arg(long, value_name = "FILE")]
     pub client_certificate: Option<PathBuf>,
     /// A property as Envoy would have it, by its dotted name: `connection.uri_san_peer_certificate`,
@@ -244,7 +245,12 @@ pub fn run(
     let proof = proofs.find(|header| header.name == PROOF_HEADER);
     let has_proof = proof.is_some();
     if let Some(token) = &token {
-        let scheme = if has_proof { PROOF_SCHEME } else { "Bearer" };
+        let is_said = arguments.token.as_deref().is_some_and(says_proof_scheme);
+        let scheme = if has_proof || is_said {
+            PROOF_SCHEME
+        } else {
+            "Bearer"
+        };
         host.add_header("authorization", &format!("{scheme} {token}"));
         // It was given as a token, well formed or not.
         host.hide(token, SHORTEST_HIDDEN);
@@ -269,8 +275,8 @@ pub fn run(
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
     if has_proof {
-        let note = "whether a proof was used before, and whether its nonce is good, is known to \
-                    each Envoy alone";
+        let note = "whether a proof was used before, and which nonces are good, is known to each \
+                    Envoy alone";
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
     let token = token.or_else(|| host.only_token());
@@ -343,6 +349,12 @@ fn put_keys(gate: &Gate, files: &[KeySetFile], errors: &mut dyn Write) -> Result
         gate.keys().set(index, Some(Rc::new(keys)));
     }
     Ok(())
+}
+
+/// Whether a token was pasted with the scheme of those that are bound to a key.
+fn says_proof_scheme(pasted: &str) -> bool {
+    let mut words = pasted.split([' ', ':', '"', '\'']);
+    words.any(|word| word.eq_ignore_ascii_case(PROOF_SCHEME))
 }
 
 /// SHA-256 of the first certificate in a file, in hexadecimal.

@@ -1,5 +1,7 @@
 //! `portcullis validate`: would the filter, or the authority, take this configuration?
 
+mod connections;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +9,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::authority_file::Inspection;
-use super::configuration_file::{self, ClusterFinding, Document, Found, Surroundings};
+use super::configuration_file::{self, ClusterFinding, Document, Found};
 use super::{CommandError, authority_file, convert};
 use crate::authority::{Configuration, SignalsConfiguration};
-use crate::configuration::{self, Fault};
+use crate::configuration::Fault;
 use crate::gate::inspect_configuration;
 
 /// The arguments of `portcullis validate`.
@@ -175,11 +177,10 @@ impl Report {
             let warning = finding("requirement_by_route_name", &message);
             self.warnings.push(warning);
         }
-        let configuration = &inspection.configuration;
-        let certificates = unseen_certificates(configuration, surroundings)
-            .chain(unverified_names(configuration, surroundings));
-        let certificates = certificates.map(|(path, message)| finding(&path, message));
-        self.warnings.extend(certificates);
+        let connections = connections::findings(&inspection.configuration, surroundings);
+        let connections = connections.into_iter();
+        self.warnings
+            .extend(connections.map(|(path, message)| finding(&path, message)));
         for (path, cluster) in inspection.clusters() {
             let message = match surroundings.cluster(cluster) {
                 None => continue,
@@ -209,59 +210,6 @@ impl Report {
             self.warnings.push(finding(&path, &message));
         }
     }
-}
-
-/// Providers whose tokens are bound to certificates that the filter never sees, with what is wrong.
-fn unseen_certificates<'c>(
-    configuration: &'c Value,
-    surroundings: &'c Surroundings,
-) -> impl Iterator<Item = (String, &'static str)> + use<'c> {
-    let providers = configuration.get("providers").and_then(Value::as_object);
-    providers.into_iter().flatten().filter_map(|(name, provider)| {
-        let mtls = provider.get("proof_of_possession")?.get("mtls")?;
-        let path = format!("{}.proof_of_possession.mtls", configuration::joined("providers", name));
-        if surroundings.asks_for_no_certificate() {
-            let message = "the listener asks no client for a certificate, so every token that is bound to one \
-                           is refused; hint: `validation_context` in its `transport_socket`";
-            return Some((path, message));
-        }
-        let is_removed = mtls.get("xfcc").is_some() && surroundings.removes_forwarded_certificates();
-        let message = "the connection manager removes `x-forwarded-client-cert` from every request; hint: \
-                       `forward_client_cert_details: APPEND_FORWARD`";
-        is_removed.then(|| (format!("{path}.xfcc"), message))
-    })
-}
-
-/// Providers that go by names in certificates which no one has verified.
-fn unverified_names<'c>(
-    configuration: &'c Value,
-    surroundings: &'c Surroundings,
-) -> impl Iterator<Item = (String, &'static str)> + use<'c> {
-    const MESSAGE: &str = "goes by names in certificates, and the listener takes those of any issuer, so any client \
-                           can show one with these names; hint: `trusted_ca`, and no `ACCEPT_UNTRUSTED`";
-    let providers = configuration.get("providers").and_then(Value::as_object);
-    let providers = providers.filter(|_| surroundings.takes_unverified_certificates());
-    providers
-        .into_iter()
-        .flatten()
-        .flat_map(|(name, provider)| {
-            let path = configuration::joined("providers", name);
-            let proof = provider.get("proof_of_possession");
-            let trusted = proof.and_then(|proof| proof.get("mtls")?.get("xfcc")?.get("trusted"));
-            let trusted = trusted.map(|_| format!("{path}.proof_of_possession.mtls.xfcc.trusted"));
-            let bound = provider.get("bind_to").and_then(Value::as_array);
-            let bound =
-                bound
-                    .into_iter()
-                    .flatten()
-                    .enumerate()
-                    .filter_map(move |(index, claim)| {
-                        let property = claim.get("property")?.as_str()?;
-                        let is_name = property.contains("_san_") || property.contains("subject");
-                        is_name.then(|| format!("{path}.bind_to[{index}].property"))
-                    });
-            trusted.into_iter().chain(bound).map(|path| (path, MESSAGE))
-        })
 }
 
 /// Faults of documents that stand in one file, or in one of a `ConfigMap`, with others. Several belong
@@ -312,7 +260,7 @@ mod tests {
     use super::*;
 
     /// Faults, warnings, and whether it is taken.
-    fn outcome(text: &str, deny_warnings: bool) -> (String, String, bool) {
+    pub(super) fn outcome(text: &str, deny_warnings: bool) -> (String, String, bool) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("portcullis.yaml");
         fs::write(&file, text).unwrap();
@@ -325,110 +273,6 @@ mod tests {
         let directory = format!("{}/", directory.path().display());
         let told = |bytes| String::from_utf8(bytes).unwrap().replace(&directory, "");
         (told(output), told(errors), outcome.is_ok())
-    }
-
-    #[test]
-    fn a_certificate_that_never_gets_to_the_filter_is_told_with_its_place() {
-        let text = "\
-static_resources:
-  listeners:
-  - filter_chains:
-    - filters:
-      - typed_config:
-          http_filters:
-          - typed_config:
-              config:
-                configuration:
-                  '@type': type.googleapis.com/google.protobuf.Struct
-                  value:
-                    providers:
-                      idp:
-                        audiences: [api]
-                        local_jwks: {environment_variable: PORTCULLIS_TEST_LISTED}
-                        proof_of_possession:
-                          mtls:
-                            xfcc: {trusted: {dns_sans: [lb]}}
-                    rules: [{match: {prefix: /}, requires: {provider_name: idp}}]
-";
-        let place = "configuration.providers.idp.proof_of_possession.mtls";
-        let (_, warnings, _) = outcome(text, false);
-        let asks_none = format!("{place}: the listener asks no client for a certificate");
-        let told = |line: usize, expected: &str| {
-            let mut lines = warnings.lines();
-            lines.any(|told| {
-                told.starts_with(&format!("portcullis.yaml:{line}: ")) && told.contains(expected)
-            })
-        };
-        assert!(told(17, &asks_none), "{warnings}");
-        let asking = "    - transport_socket: {typed_config: {common_tls_context: {validation_context: {}}}}\n      \
-                      filters:\n";
-        let (_, warnings, _) = outcome(&text.replace("    - filters:\n", asking), false);
-        let removes = format!("{place}.xfcc: the connection manager removes");
-        assert!(warnings.contains(&removes), "{warnings}");
-        assert!(!warnings.contains(&asks_none), "{warnings}");
-    }
-
-    #[test]
-    fn names_in_certificates_that_nothing_verifies_are_told() {
-        let of = |validation: &str, provider: &str| {
-            let text = format!(
-                "\
-static_resources:
-  listeners:
-  - filter_chains:
-    - transport_socket: {{typed_config: {{common_tls_context: {{{validation}}}}}}}
-      filters:
-      - typed_config:
-          forward_client_cert_details: APPEND_FORWARD
-          http_filters:
-          - typed_config:
-              config:
-                configuration:
-                  '@type': type.googleapis.com/google.protobuf.Struct
-                  value:
-                    providers:
-                      idp:
-                        audiences: [api]
-                        local_jwks: {{environment_variable: PORTCULLIS_TEST_LISTED}}
-                        {provider}
-                    rules: [{{match: {{prefix: /}}, requires: {{provider_name: idp}}}}]
-"
-            );
-            outcome(&text, false).1
-        };
-        let xfcc = "proof_of_possession: {mtls: {xfcc: {trusted: {dns_sans: [lb]}}}}";
-        let bound = "bind_to: [{claim_name: azp, property: connection.uri_san_peer_certificate}]";
-        let told = "goes by names in certificates";
-        let verified = "validation_context: {trusted_ca: {filename: ca.pem}}";
-        for validation in [
-            "validation_context: {}",
-            "validation_context: {trusted_ca: {filename: ca.pem}, trust_chain_verification: ACCEPT_UNTRUSTED}",
-        ] {
-            let warnings = of(validation, xfcc);
-            let place = "proof_of_possession.mtls.xfcc.trusted: ";
-            assert!(warnings.contains(&format!("{place}{told}")), "{warnings}");
-            let warnings = of(validation, bound);
-            assert!(
-                warnings.contains(&format!("bind_to[0].property: {told}")),
-                "{warnings}"
-            );
-        }
-        for (validation, provider) in [
-            (verified, xfcc),
-            (verified, bound),
-            ("validation_context_sds_secret_config: {name: ca}", xfcc),
-            ("validation_context: {}", "proof_of_possession: {mtls: {}}"),
-            (
-                "validation_context: {}",
-                "bind_to: [{claim_name: azp, property: connection.sha256_peer_certificate_digest}]",
-            ),
-        ] {
-            let warnings = of(validation, provider);
-            assert!(
-                !warnings.contains(told),
-                "{validation}, {provider}: {warnings}"
-            );
-        }
     }
 
     #[test]

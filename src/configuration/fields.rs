@@ -221,18 +221,21 @@ impl<'c> Fields<'c> {
         word.unwrap_or(default)
     }
 
-    /// The same, where an empty list is a fault.
+    /// What `read` makes of each element of a list, which must not be empty; nothing when it is left out.
     pub(crate) fn some<T>(
         &mut self,
         key: &'static str,
         expected: &str,
         read: fn(Node<'c>) -> Read<T>,
     ) -> Vec<T> {
-        if let Some(node) = self.optional(key) {
-            // What is wrong with it is told.
-            let _ = node.some_elements(expected);
+        let node = self.optional(key);
+        let mut values = Vec::new();
+        if let Some(Ok(elements)) = node.map(|node| node.some_elements(expected)) {
+            for node in elements {
+                values.extend(read(node));
+            }
         }
-        self.each(key, read)
+        values
     }
 
     /// What `read` makes of each element of a list; nothing when it is left out.

@@ -15,7 +15,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use super::extraction::Location;
-use super::policy::{Dpop, bound_key};
+use super::policy::{Dpop, Nonces, bound_key};
 use super::reason::Reason;
 use super::request::Request;
 use crate::host::{Host, SharedData};
@@ -173,7 +173,13 @@ impl Proofs {
         let secret = self.secret.of_process(presented.host, &self.namespace);
         let secret = secret.ok_or(Reason::ProofsUnavailable)?;
         let is_fresh = |nonce| nonce::is_fresh(&secret, nonce, now);
-        if dpop.needs_nonce && !claims.string("nonce").is_some_and(is_fresh) {
+        let nonce = claims.string("nonce");
+        let has_nonce = match dpop.nonces {
+            Nonces::Optional => true,
+            Nonces::Own => nonce.is_some_and(is_fresh),
+            Nonces::Unknown => nonce.is_some(),
+        };
+        if !has_nonce {
             return Err(Reason::ProofNonceMissing);
         }
         let id = secret.name_of(bound_to, id);

@@ -18,7 +18,9 @@ pub(super) use activity::{ActivityRules, Detail, StreamUse};
 pub(super) use bound_claim::{BoundClaim, BoundTo};
 pub(super) use conditions::{ClaimCondition, ClaimTest, Words};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
-pub(super) use possession::{Binding, Dpop, Forwarders, Possession, Property, Verified, bound_key};
+pub(super) use possession::{
+    Binding, Dpop, Forwarders, Nonces, Possession, Property, Verified, bound_key,
+};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
 pub(super) use sign_in::{SIGN_IN_PARAMETERS, SignIn, text_of};
@@ -172,7 +174,8 @@ impl Policy {
         (self, has_revocation)
     }
 
-    /// The policy with which a proof needs no nonce, to see what it decides where none is known.
+    /// The policy with which any nonce of a proof counts, to see what it decides where those of the edge are not
+    /// known.
     #[must_use]
     pub fn without_nonces(mut self) -> Self {
         for provider in &mut self.providers {

@@ -8,7 +8,8 @@
 
 use super::request::Request;
 
-const HEADER: &str = "x-forwarded-client-cert";
+/// The header.
+pub(super) const HEADER: &str = "x-forwarded-client-cert";
 
 /// The key whose value is the SHA-256 of a certificate, in hexadecimal.
 const HASH: &[u8] = b"hash";

@@ -1,5 +1,6 @@
 //! Tokens that are bound to a key, and the proofs that come with them (DPoP, RFC 9449), over real TLS.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Barrier;
@@ -7,6 +8,7 @@ use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis::signer::Signer;
 use portcullis::token::thumbprint;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,6 +53,11 @@ impl Device {
             thumbprint: public["keys"][0]["kid"].as_str().unwrap().to_owned(),
             _directory: directory,
         }
+    }
+
+    /// The private key.
+    fn jwk(&self) -> String {
+        fs::read_to_string(&self.key).unwrap()
     }
 
     /// A token that is bound to its key.
@@ -291,6 +298,151 @@ fn forged(proof: &str, other: &str) -> [String; FORGED] {
     );
     let zeros = "A".repeat(signature.len());
     [of_another, &changed, &zeros].map(|signature| format!("{said}.{signature}"))
+}
+
+/// A gate, a token, a good proof of its key, and the parts to make others of.
+struct Workshop {
+    site: Site,
+    gate: Envoy,
+    phone: Device,
+    token: String,
+    good: String,
+    header: Value,
+    claims: Value,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let site = Site::new();
+        let phone = Device::new();
+        let token = phone.token();
+        let good = phone.proof(&token);
+        let decoded = |part: usize| -> Value {
+            let part = good.split('.').nth(part).unwrap();
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+        };
+        Self {
+            gate: site.gate(&json!({})),
+            header: decoded(0),
+            claims: decoded(1),
+            site,
+            phone,
+            token,
+            good,
+        }
+    }
+
+    #[track_caller]
+    fn ask(&self, headers: &[String]) -> Response {
+        self.site.ask(&self.gate, "--http2", headers)
+    }
+
+    /// Asserts that this is refused with this code.
+    #[track_caller]
+    fn refuse(&self, proof: &str, code: &str) {
+        assert_refused(&self.ask(&with_proof(&self.token, proof)), 401, code);
+    }
+
+    fn sign(&self, header: &Value, claims: &Value) -> String {
+        let signer = Signer::from_jwk(&self.phone.jwk()).unwrap();
+        signer.sign_token(header, claims).unwrap()
+    }
+
+    /// Asserts that what was refused has not used the good proof.
+    #[track_caller]
+    fn close(&self) {
+        assert_passes(&self.ask(&with_proof(&self.token, &self.good)));
+    }
+}
+
+/// The object with another value; without it if that is `null`.
+fn with(object: &Value, name: &str, value: Value) -> Value {
+    let mut object = object.clone();
+    let members = object.as_object_mut().unwrap();
+    match value {
+        Value::Null => members.remove(name),
+        value => members.insert(name.to_owned(), value),
+    };
+    object
+}
+
+/// RFC 9449 section 4.3, points 1, 2, 4 to 7.
+#[test]
+fn a_proof_whose_header_lacks_anything_is_refused_for_it() {
+    let shop = Workshop::new();
+    let private: Value = serde_json::from_str(&shop.phone.jwk()).unwrap();
+    let thief: Value = serde_json::from_str(&Device::new().jwk()).unwrap();
+    let other = json!({"kty": "EC", "crv": "P-256", "x": thief["x"], "y": thief["y"]});
+    for (name, value) in [
+        ("typ", Value::Null),
+        ("typ", json!("JWT")),
+        ("alg", Value::Null),
+        ("alg", json!("none")),
+        ("alg", json!("HS256")),
+        ("alg", json!("RS256")),
+        ("crit", json!(["exp"])),
+        ("jwk", Value::Null),
+        ("jwk", json!({})),
+        ("jwk", json!(shop.phone.thumbprint)),
+        ("jwk", private),
+        ("jwk", other),
+        ("jwk", json!({"kty": "oct", "k": "AAAA"})),
+    ] {
+        let header = with(&shop.header, name, value);
+        shop.refuse(&shop.sign(&header, &shop.claims), "proof_invalid");
+    }
+    let (said, signature) = shop.good.rsplit_once('.').unwrap();
+    let long = with(&shop.claims, "x", json!("x".repeat(4_096)));
+    for odd in [
+        "x".to_owned(),
+        said.to_owned(),
+        format!("{said}."),
+        format!("{}=", shop.good),
+        format!("{}.{signature}", shop.good),
+        format!("{0},{0}", shop.good),
+        format!("DPoP {}", shop.good),
+        shop.sign(&shop.header, &long),
+    ] {
+        shop.refuse(&odd, "proof_invalid");
+    }
+    let mut twice = with_proof(&shop.token, &shop.good);
+    twice.push(format!("DPoP: {}", shop.phone.proof(&shop.token)));
+    assert_refused(&shop.ask(&twice), 401, "proof_invalid");
+    shop.close();
+}
+
+/// The other points.
+#[test]
+fn a_proof_that_says_anything_else_is_refused_for_it() {
+    let shop = Workshop::new();
+    let iat = shop.claims["iat"].as_u64().unwrap();
+    for (name, value, code) in [
+        ("jti", Value::Null, "proof_invalid"),
+        ("jti", json!(""), "proof_invalid"),
+        ("jti", json!(7), "proof_invalid"),
+        ("htm", Value::Null, "proof_invalid"),
+        ("htm", json!("get"), "proof_invalid"),
+        ("htu", Value::Null, "proof_invalid"),
+        ("htu", json!("/api"), "proof_invalid"),
+        ("htu", json!("http://api.example/api"), "proof_invalid"),
+        (
+            "htu",
+            json!("https://api.example:8443/api"),
+            "proof_invalid",
+        ),
+        ("htu", json!("https://api.example/API"), "proof_invalid"),
+        ("iat", Value::Null, "proof_invalid"),
+        ("iat", json!(iat.to_string()), "proof_invalid"),
+        ("iat", json!(iat * 1_000), "proof_invalid"),
+        ("iat", json!(iat - 130), "proof_outdated"),
+        ("iat", json!(iat + 130), "proof_outdated"),
+        ("ath", Value::Null, "proof_invalid"),
+        ("ath", json!(shop.phone.thumbprint), "proof_invalid"),
+    ] {
+        let claims = with(&shop.claims, name, value);
+        shop.refuse(&shop.sign(&shop.header, &claims), code);
+    }
+    shop.close();
 }
 
 /// An issuer may bind tokens to all that a client calls its key.

@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bootstrap, Envoy, Issuer, Listener, Plugin, Token, configuration, make_certificate,
+    Bootstrap, Envoy, Issuer, Listener, Plugin, Request, Token, assert_refused, configuration,
+    make_certificate,
 };
 
 /// The page that says how to find a certificate's thumbprint.
@@ -37,12 +38,17 @@ impl Scene {
 
     /// The same, with this done to `x-forwarded-client-cert`.
     fn with(proof: &Value, forwarding: &'static str) -> Self {
+        Self::of("proof_of_possession", proof, forwarding)
+    }
+
+    /// With this setting of the provider.
+    fn of(key: &str, value: &Value, forwarding: &'static str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let server = make_certificate(directory.path());
         let issuer = Issuer::make("clients");
         let (phone, thief) = (issuer.issue("DNS:phone"), issuer.issue("DNS:thief"));
         let mut configuration = configuration();
-        configuration["providers"]["demo"]["proof_of_possession"] = proof.clone();
+        configuration["providers"]["demo"][key] = value.clone();
         let listener = Listener::portcullis(Plugin::new(&configuration));
         let listener = listener
             .over_tls(&server, &issuer.certificate())
@@ -285,4 +291,82 @@ fn where_tokens_have_to_be_bound_a_bearer_token_is_refused() {
     let bearer = Token::signed_by("es256");
     let asked = scene.ask(&bearer, Some(&scene.phone));
     assert_eq!(asked, refused("token_unbound"));
+}
+
+#[test]
+fn a_token_is_of_use_to_the_client_alone_whose_certificate_it_names() {
+    let bound = json!([{"claim_name": "azp", "property": "connection.dns_san_peer_certificate"}]);
+    let scene = Scene::of("bind_to", &bound, "SANITIZE");
+    let token = |azp: &str| Token::signed_by("es256").claim("azp", azp);
+    let let_through = (200, String::new());
+    assert_eq!(scene.ask(&token("phone"), Some(&scene.phone)), let_through);
+    let mismatch = refused("bound_claim_mismatch");
+    for (azp, certificate) in [
+        ("phone", Some(&scene.thief)),
+        ("phone", None),
+        ("Phone", Some(&scene.phone)),
+        ("", None),
+    ] {
+        assert_eq!(scene.ask(&token(azp), certificate), mismatch, "{azp}");
+    }
+    let bare = Token::signed_by("es256").without_claim("azp");
+    assert_eq!(scene.ask(&bare, Some(&scene.phone)), mismatch);
+    assert_eq!(scene.ask(&token("phone"), Some(&scene.phone)), let_through);
+    let counted = "wasmcustom.portcullis.requests.refused.bound_claim_mismatch.demo";
+    // By both versions of HTTP.
+    assert_eq!(scene.envoy.stat(counted), Some(2 * 5));
+}
+
+/// What an earlier filter has found out of the device, whatever the client says of it.
+#[test]
+fn a_token_is_of_use_on_the_device_alone_that_an_earlier_filter_has_verified() {
+    const DEVICE: &str = "phone-1";
+    let typed = |name: &str, kind: &str, settings: Value| {
+        let mut typed = settings;
+        let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
+        typed["@type"] = kind.into();
+        json!({"name": format!("envoy.filters.http.{name}"), "typed_config": typed})
+    };
+    let header = typed(
+        "header_mutation",
+        "header_mutation.v3.HeaderMutation",
+        json!({"mutations": {"request_mutations": [{"append": {
+            "header": {"key": "x-device-id", "value": DEVICE},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }}]}}),
+    );
+    let state = typed(
+        "set_filter_state",
+        "set_filter_state.v3.Config",
+        json!({"on_request_headers": [{
+            "object_key": "device",
+            "factory_key": "envoy.string",
+            "format_string": {"text_format_source": {"inline_string": DEVICE}},
+        }]}),
+    );
+    for (filter, to) in [
+        (
+            header,
+            json!({"claim_name": "device.id", "header": "X-Device-Id"}),
+        ),
+        (
+            state,
+            json!({"claim_name": "device.id", "filter_state": "device"}),
+        ),
+    ] {
+        let mut configuration = configuration();
+        configuration["providers"]["demo"]["bind_to"] = json!([to]);
+        let listener = Listener::portcullis(Plugin::new(&configuration));
+        let listener = listener.with_first_filter(&filter);
+        let envoy = Envoy::start(&Bootstrap::new([listener]));
+        let ask = |device: &str| {
+            let token = Token::signed_by("es256").claim("device", json!({"id": device}));
+            let request = Request::get("/api").header("x-device-id", device);
+            envoy.client().send(&request.bearer(token.to_string()))
+        };
+        assert_eq!(ask(DEVICE).status, 200, "{to}");
+        let reply = ask("phone-2");
+        assert_refused(&reply, 401, "bound_claim_mismatch");
+        assert_eq!(reply.json()["action"], "sign_in");
+    }
 }

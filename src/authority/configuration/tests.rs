@@ -197,8 +197,7 @@ fn every_fault_of_a_session_policy_is_told_with_its_path() {
         ),
         (
             json!({"idle_timeout": "0m"}),
-            ".idle_timeout: expected a duration above zero, `300s` or `0.5s` for instance, found \
-             a string",
+            ".idle_timeout: expected a duration above zero, `300s` or `0.5s` for instance, found `0m`",
         ),
         (
             json!({"idle_timeout": "30"}),

@@ -19,6 +19,8 @@ pub struct Surroundings {
     routes: Option<Vec<String>>,
     /// What happens to clients' certificates; `None` where the file does not tell.
     certificates: Option<Certificates>,
+    /// Whether Envoy itself certainly says by which scheme a client has come.
+    writes_forwarded_proto: bool,
     /// What opens the API, whatever the configuration says: path in the file and message.
     pub openings: Vec<(String, &'static str)>,
 }
@@ -87,6 +89,7 @@ impl Surroundings {
             certificates: (kind == HolderKind::Envoy)
                 .then(|| Certificates::of(ancestors))
                 .flatten(),
+            writes_forwarded_proto: kind == HolderKind::Envoy && writes_forwarded_proto(ancestors),
             openings,
         }
     }
@@ -103,6 +106,13 @@ impl Surroundings {
     pub fn asks_for_no_certificate(&self) -> bool {
         let certificates = self.certificates;
         certificates.is_some_and(|certificates| !certificates.are_asked_for)
+    }
+
+    /// Whether `x-forwarded-proto` certainly says how the client of this Envoy has come, whatever a proxy in front
+    /// has written there.
+    #[must_use]
+    pub const fn writes_forwarded_proto(&self) -> bool {
+        self.writes_forwarded_proto
     }
 
     /// Whether the listener takes certificates with any names, and verifies none.
@@ -146,6 +156,19 @@ impl Surroundings {
             None => Some(ClusterFinding::Unknown),
         }
     }
+}
+
+/// Envoy's `use_remote_address` without trusted hops in front.
+fn writes_forwarded_proto(ancestors: &[(String, &Value)]) -> bool {
+    let mut around = ancestors.iter().rev();
+    let Some((_, manager)) = around.find(|(_, one)| member(one, "http_filters").is_some()) else {
+        return false;
+    };
+    let hops = member(manager, "xff_num_trusted_hops");
+    let has_hops = hops.is_some_and(|hops| *hops != 0 && hops.as_str() != Some("0"));
+    // Extensions may trust proxies in another way.
+    let has_extensions = member(manager, "original_ip_detection_extensions").is_some();
+    member(manager, "use_remote_address").is_some_and(is_true) && !has_hops && !has_extensions
 }
 
 impl Certificates {

@@ -152,10 +152,10 @@ impl<'c> Steps<'c> {
                 "`--client-certificate FILE` gives the one of the connection here"
             }
             Reason::CertificateUntrusted => {
-                "`--property connection.uri_san_peer_certificate=NAME` gives the name of the proxy here, or `dns_san_…`"
+                "`--property connection.uri_san_peer_certificate=NAME` gives the name of the proxy here, or `dns_san_…`; of its certificate, only the digest is looked at"
             }
             Reason::BoundClaimMismatch => {
-                "`--header` and `--property` give here what the claim is compared with"
+                "`--header` and `--property` give here what the claim is compared with; of a certificate, only its digest is looked at"
             }
             Reason::ProofMissing => "`portcullis proof` prints one, for `--header \"dpop: …\"`",
             Reason::ProofTargetMismatch => {
@@ -163,6 +163,9 @@ impl<'c> Steps<'c> {
             }
             Reason::ProofTokenMismatch => {
                 "the proof has to be by the key that the token is bound to (`cnf`), and for the token as it is sent (`ath`)"
+            }
+            Reason::ProofNonceMissing => {
+                "`portcullis proof --nonce` puts one in; a client takes it from `dpop-nonce` of Envoy's answer"
             }
             Reason::ProofOutdated => {
                 "`iat` of the proof is compared with the time now; `portcullis proof` prints a new one"

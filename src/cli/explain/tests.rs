@@ -536,6 +536,8 @@ fn a_token_that_is_bound_to_a_key_is_walked_with_its_proof() {
     let (output, is_ok) = explained(None, &[("authorization", &whole), ("dpop", &good)]);
     assert!(is_ok && output.contains("`iss` is"), "{output}");
     let other = proof("http://localhost/orders");
+    let (output, is_ok) = explained(Some(&whole), &[]);
+    assert!(!is_ok && output.contains("proof_missing"), "{output}");
     for (headers, expected) in [
         (&[][..], "scheme_mismatch"),
         (&[("dpop", &*other)], "proof_target_mismatch"),
@@ -544,6 +546,39 @@ fn a_token_that_is_bound_to_a_key_is_walked_with_its_proof() {
         assert!(!is_ok && output.contains(expected), "{output}");
         assert!(output.contains("hint: "), "{output}");
     }
+    // What each Envoy alone knows is not asked for, and what it sets is there.
+    let text = fs::read_to_string(&file).unwrap();
+    let settings = r#""dpop":{"nonce":"required","trust_forwarded_proto":true}"#;
+    fs::write(&file, text.replace(r#""dpop":{}"#, settings)).unwrap();
+    let (walked, is_ok) = explained(Some(&bound), &[("dpop", &good)]);
+    assert!(!is_ok && walked.contains("proof_nonce_missing"), "{walked}");
+    let good = {
+        let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": key.public_jwk()});
+        let uri = "https://localhost/orders";
+        let said = json!({
+            "jti": "1", "htm": "GET", "htu": uri, "iat": NOW, "ath": hash, "nonce": "any",
+        });
+        signed(
+            &key,
+            header.to_string().as_bytes(),
+            said.to_string().as_bytes(),
+        )
+    };
+    let (walked, is_ok) = explained(Some(&bound), &[("dpop", &good)]);
+    assert!(
+        is_ok && walked.contains("note       whether a proof was used before"),
+        "{walked}"
+    );
+    assert!(
+        walked.contains("`htm` is \"GET\", `htu` is \"https://localhost/orders\""),
+        "{walked}"
+    );
+    let forwarded = ("x-forwarded-proto", "http");
+    let (walked, is_ok) = explained(Some(&bound), &[("dpop", &good), forwarded]);
+    assert!(
+        !is_ok && walked.contains("proof_target_mismatch"),
+        "{walked}"
+    );
     for secret in [&bound, &good, &other] {
         for part in secret.split('.') {
             assert!(!output.contains(part), "{output}");

@@ -3,9 +3,11 @@
 use super::claims::RESERVED_HEADERS;
 use crate::configuration::{Fields, Node, Read, joined};
 use crate::gate::alias::{canonical_name, is_alias, starts_as};
+use crate::gate::dpop;
 use crate::gate::extraction::Location;
 use crate::gate::own_headers::OwnHeaders;
 use crate::gate::policy::{BoundTo, Policy, Provider, Requirement, SessionHeaders, Unfit};
+use crate::gate::xfcc;
 
 /// Prefix of the standard session headers.
 const DEFAULT_SESSION_HEADER_PREFIX: &str = "x-session-";
@@ -90,6 +92,19 @@ pub(super) fn own_headers(providers: &[Provider], session: Option<&SessionHeader
     )
 }
 
+/// The headers by which it is known that a token is its sender's.
+fn headers_that_are_looked_at(provider: &Provider) -> impl Iterator<Item = &str> {
+    let bound = provider.bound_claims.iter();
+    let bound = bound.filter_map(|claim| match &claim.to {
+        BoundTo::Header(name) => Some(name.as_str()),
+        BoundTo::Connection(_) | BoundTo::FilterState(_) => None,
+    });
+    let proof = provider.possession.dpop().map(|_| dpop::HEADER);
+    let forwarded = provider.possession.believes_forwarders();
+    let forwarded = forwarded.then_some(xfcc::HEADER);
+    bound.chain(proof).chain(forwarded)
+}
+
 /// The headers that carry a provider's tokens.
 fn token_headers(provider: &Provider) -> impl Iterator<Item = &str> {
     let locations = provider.locations.iter();
@@ -157,13 +172,11 @@ fn refuse_collisions(root: Node<'_>, policy: &Policy) {
                 provider.name
             ));
         }
-        for claim in &provider.bound_claims {
-            if let BoundTo::Header(name) = &claim.to
-                && own.has(name.as_bytes())
-            {
+        for name in headers_that_are_looked_at(provider) {
+            if own.has(name.as_bytes()) || token_headers(provider).any(|token| token == name) {
                 root.fault(format!(
-                    "`{name}` is one that only the gate may set, so no claim of provider `{}` can \
-                     be compared with what an earlier filter has set",
+                    "`{name}` carries tokens or is one that only the gate may set, and provider `{}` looks at it \
+                     for what proves that a token is the sender's",
                     provider.name
                 ));
             }

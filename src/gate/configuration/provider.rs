@@ -9,7 +9,7 @@ use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::dpop::LONGEST_AGE;
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
 use crate::gate::policy::{
-    Dpop, Forwarders, IssuedAhead, Possession, Provider, Verified, comparable_audience,
+    Dpop, Forwarders, IssuedAhead, Nonces, Possession, Provider, Verified, comparable_audience,
 };
 use crate::revocation::CutOffBy;
 use crate::token::{
@@ -121,7 +121,7 @@ fn possession(fields: &mut Fields<'_>) -> Read<Possession> {
 /// How proofs of keys are verified.
 fn dpop(node: Node<'_>) -> Read<Dpop> {
     node.object(|fields| {
-        let algorithms = fields.each("algorithms", |node| {
+        let algorithms = fields.some("algorithms", "algorithm", |node| {
             let algorithm = algorithm(node)?;
             if algorithm.is_symmetric() {
                 return Err(node.fault("expected an algorithm with a public key"));
@@ -149,7 +149,7 @@ fn dpop(node: Node<'_>) -> Read<Dpop> {
                 ..KeyRules::default()
             },
             max_age: max_age.unwrap_or(Ok(DEFAULT_PROOF_AGE))?,
-            needs_nonce: fields.strict_word("nonce", &NONCE, false),
+            nonces: fields.strict_word("nonce", &NONCE, Nonces::Optional),
             trusts_forwarded_proto: fields.flag("trust_forwarded_proto", false),
         })
     })
@@ -200,7 +200,7 @@ fn is_host(name: &str) -> bool {
 }
 
 /// Whether proofs have to have a nonce.
-const NONCE: [(&str, bool); 2] = [("off", false), ("required", true)];
+const NONCE: [(&str, Nonces); 2] = [("off", Nonces::Optional), ("required", Nonces::Own)];
 
 /// How long ago a proof may have been made, unless the operator says otherwise.
 const DEFAULT_PROOF_AGE: Duration = Duration::from_mins(1);

@@ -19,8 +19,8 @@
 //!
 //! Only proofs of genuine tokens with good signatures are kept, so only users who are signed in can. A slice
 //! has room for 524,288 proofs, 65,536 for each second; since shards do not fill evenly, one proof in a million
-//! finds its own full at 55,000 a second, and one in seventy at 65,000. When a shard is full, proofs that fall into it are
-//! refused, since nothing would tell them from used ones, until the next slice: 503, counted as
+//! finds its own full at 55,000 a second, and one in seventy at 65,000. When a shard is full, proofs that fall
+//! into it are refused, since nothing would tell them from used ones, until the next slice: 503, counted as
 //! `proofs_unavailable`. All shards of all slots are at most 150 MB, of which Envoy gives none back.
 
 use super::{LONGEST_LIFE, Proof};

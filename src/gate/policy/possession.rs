@@ -43,10 +43,21 @@ pub(in crate::gate) struct Dpop {
     pub(in crate::gate) rules: KeyRules,
     /// How long ago a proof may have been made.
     pub(in crate::gate) max_age: Duration,
-    /// Whether a proof has to have a nonce of this edge.
-    pub(in crate::gate) needs_nonce: bool,
+    /// Which nonce a proof has to have.
+    pub(in crate::gate) nonces: Nonces,
     /// Whether `x-forwarded-proto` says by which scheme the client has come.
     pub(in crate::gate) trusts_forwarded_proto: bool,
+}
+
+/// Which nonces a proof may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) enum Nonces {
+    /// Any, or none.
+    Optional,
+    /// One of this edge that is fresh.
+    Own,
+    /// Any, since those of the edge are not known here.
+    Unknown,
 }
 
 /// Proxies in front of this one, by the first alternative name of its kind in the certificate that each shows.
@@ -132,17 +143,19 @@ impl Possession {
         }
     }
 
-    /// Takes proofs without a nonce.
-    pub(in crate::gate) const fn forget_nonces(&mut self) {
+    /// Takes any nonce where a proof has to have one.
+    pub(in crate::gate) fn forget_nonces(&mut self) {
         if let Self::Verified(Verified {
             dpop: Some(dpop), ..
         }) = self
+            && dpop.nonces == Nonces::Own
         {
-            dpop.needs_nonce = false;
+            dpop.nonces = Nonces::Unknown;
         }
     }
 
     /// Whether a token is refused that is bound to nothing.
+    #[cfg(not(target_family = "wasm"))]
     pub(in crate::gate) const fn is_required(&self) -> bool {
         matches!(
             self,
@@ -163,6 +176,12 @@ impl Possession {
                 ..
             })
         )
+    }
+
+    /// Whether a proxy in front may say which certificate its client has shown.
+    pub(in crate::gate) fn believes_forwarders(&self) -> bool {
+        matches!(self, Self::Verified(Verified { certificate: Some(forwarders), .. })
+            if *forwarders != Forwarders::default())
     }
 
     /// The thumbprint of the key or certificate that a token is bound to, where it is used with a proof of it

@@ -121,6 +121,55 @@ fn what_could_never_hold_or_binds_to_nothing_is_a_fault() {
             provider["claim_to_headers"] = json!([{"header_name": "x-user", "claim_name": "sub"}]);
             provider["bind_to"] = claim(json!({ "header": header }));
         });
-        assert!(told.contains("is one that only the gate may set"), "{told}");
+        assert!(
+            told.contains("or is one that only the gate may set"),
+            "{told}"
+        );
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_header_both_proves_something_and_carries_something_else() {
+    for (settings, header) in [
+        (
+            json!({
+                "proof_of_possession": {"dpop": {}},
+                "claim_to_headers": [{"header_name": "DPoP", "claim_name": "sub"}],
+            }),
+            "dpop",
+        ),
+        (
+            json!({
+                "proof_of_possession": {"dpop": {}},
+                "from_headers": [{"name": "dpop"}],
+            }),
+            "dpop",
+        ),
+        (
+            json!({
+                "proof_of_possession": {"mtls": {"xfcc": {"trusted": {"dns_sans": ["lb"]}}}},
+                "forward_payload_header": "x-forwarded-client-cert",
+            }),
+            "x-forwarded-client-cert",
+        ),
+        (
+            json!({
+                "bind_to": [{"claim_name": "device", "header": "x-token"}],
+                "from_headers": [{"name": "x-token"}],
+            }),
+            "x-token",
+        ),
+    ] {
+        let told = faults_of(|provider| {
+            let members = provider.as_object_mut().unwrap();
+            members.extend(settings.as_object().unwrap().clone());
+        });
+        let expected = format!("`{header}` carries tokens or is one that only the gate may set");
+        assert!(told.contains(&expected), "{settings}: {told}");
+    }
+    // Where nothing looks at it, it is a header as any other.
+    let told = faults_of(|provider| {
+        provider["claim_to_headers"] = json!([{"header_name": "dpop", "claim_name": "sub"}]);
+    });
+    assert_eq!(told, "");
 }

@@ -387,6 +387,7 @@ fn what_cannot_work_is_a_fault_with_its_path() {
             ".dpop.trust_forwarded_proto: ",
         ),
         (json!({"dpop": {"nonces": "off"}}), ".dpop.nonces: "),
+        (json!({"dpop": {"algorithms": []}}), ".dpop.algorithms: "),
     ] {
         let path = format!("providers.idp.proof_of_possession{expected}");
         let told = faults_of(|provider| provider["proof_of_possession"] = proof.clone());
