@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
-use super::token_names::typed_or_piped;
+use super::token_names::{bare, pasted, scheme_of};
 use super::validate::joined;
 use super::{CommandError, convert, mint};
 use crate::authority::to_hex;
@@ -235,7 +235,8 @@ pub fn run(
     // One token is checked, once, so the hash key of the token cache need not be secret.
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
     put_keys(&gate, &arguments.key_sets, errors)?;
-    let token = token(arguments)?;
+    let pasted = pasted_token(arguments)?;
+    let token = pasted.as_deref().map(|pasted| bare(pasted).to_owned());
     let mut host = ExplainingHost::new(now, arguments);
     for Header { name, value } in &arguments.headers {
         host.add_header(name, value);
@@ -245,12 +246,8 @@ pub fn run(
     let proof = proofs.find(|header| header.name == PROOF_HEADER);
     let has_proof = proof.is_some();
     if let Some(token) = &token {
-        let is_said = arguments.token.as_deref().is_some_and(says_proof_scheme);
-        let scheme = if has_proof || is_said {
-            PROOF_SCHEME
-        } else {
-            "Bearer"
-        };
+        let usual = if has_proof { PROOF_SCHEME } else { "Bearer" };
+        let scheme = pasted.as_deref().and_then(scheme_of).unwrap_or(usual);
         host.add_header("authorization", &format!("{scheme} {token}"));
         // It was given as a token, well formed or not.
         host.hide(token, SHORTEST_HIDDEN);
@@ -351,12 +348,6 @@ fn put_keys(gate: &Gate, files: &[KeySetFile], errors: &mut dyn Write) -> Result
     Ok(())
 }
 
-/// Whether a token was pasted with the scheme of those that are bound to a key.
-fn says_proof_scheme(pasted: &str) -> bool {
-    let mut words = pasted.split([' ', ':', '"', '\'']);
-    words.any(|word| word.eq_ignore_ascii_case(PROOF_SCHEME))
-}
-
 /// SHA-256 of the first certificate in a file, in hexadecimal.
 fn digest_of(file: &Path) -> Result<String, ExplainError> {
     let text = fs::read(file).map_err(|source| ExplainError::Read {
@@ -370,9 +361,10 @@ fn digest_of(file: &Path) -> Result<String, ExplainError> {
     Ok(to_hex(&Sha256::digest(&certificate)))
 }
 
-fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
-    let token = arguments.token.as_deref().map(typed_or_piped);
-    token.transpose().map_err(|source| ExplainError::Read {
+/// The token with what was pasted with it.
+fn pasted_token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
+    let pasted = arguments.token.as_deref().map(pasted);
+    pasted.transpose().map_err(|source| ExplainError::Read {
         path: "standard input".into(),
         source,
     })

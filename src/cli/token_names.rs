@@ -234,10 +234,26 @@ fn text_of(source: impl Read) -> io::Result<String> {
 /// The token that was typed as an argument, or, where that is `-`, the one on standard input; what
 /// is often pasted with it is removed.
 pub(super) fn typed_or_piped(argument: &str) -> io::Result<String> {
-    if argument != "-" {
-        return Ok(bare(argument).to_owned());
+    Ok(bare(&pasted(argument)?).to_owned())
+}
+
+/// The same with what was pasted with it.
+pub(super) fn pasted(argument: &str) -> io::Result<String> {
+    match argument {
+        "-" => text_of(io::stdin()),
+        typed => Ok(typed.to_owned()),
     }
-    Ok(bare(&text_of(io::stdin())?).to_owned())
+}
+
+/// The scheme of `Authorization` that was pasted before a token.
+pub(super) fn scheme_of(pasted: &str) -> Option<&str> {
+    let before = pasted.split_once(bare(pasted)).map(|(before, _)| before)?;
+    let mut words = before.split([' ', ':', '"', '\'']);
+    words.find(|word| {
+        ["bearer", "dpop"]
+            .iter()
+            .any(|it| word.eq_ignore_ascii_case(it))
+    })
 }
 
 /// The token in what was pasted: a whole header, a token in quotes, or the token alone.

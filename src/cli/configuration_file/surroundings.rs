@@ -174,13 +174,9 @@ fn writes_forwarded_proto(ancestors: &[(String, &Value)]) -> bool {
 impl Certificates {
     /// By the connection manager that the filter is in, and the filter chain that this one is in.
     fn of(ancestors: &[(String, &Value)]) -> Option<Self> {
-        const ASKING: [&str; 3] = [
-            "validationcontext",
-            "validationcontextsdssecretconfig",
-            "combinedvalidationcontext",
-        ];
-        // Of what comes by SDS, nothing is known.
-        const VERIFYING: [&str; 5] = [
+        // Without one of these in its validation context, Envoy asks for none. Of what comes by SDS, nothing is
+        // known.
+        const ASKING: [&str; 5] = [
             "trustedca",
             "verifycertificatespki",
             "verifycertificatehash",
@@ -200,9 +196,9 @@ impl Certificates {
             text.eq_ignore_ascii_case(name) || *what == number || text == number.to_string()
         };
         Some(Self {
-            are_asked_for: ASKING.iter().any(|key| has_inside(socket, key)),
-            are_unverified: accepts_untrusted(socket)
-                || !VERIFYING.iter().any(|key| has_inside(socket, key)),
+            are_asked_for: accepts_untrusted(socket)
+                || ASKING.iter().any(|key| has_inside(socket, key)),
+            are_unverified: accepts_untrusted(socket),
             are_forwarded: is("FORWARD_ONLY", 1)
                 || is("APPEND_FORWARD", 2)
                 || is("ALWAYS_FORWARD_ONLY", 4),
@@ -215,7 +211,8 @@ fn accepts_untrusted(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.iter().any(|(name, inner)| {
             let text = inner.as_str().unwrap_or_default();
-            let is_accepting = text.eq_ignore_ascii_case("ACCEPT_UNTRUSTED") || *inner == 1;
+            let is_accepting =
+                text.eq_ignore_ascii_case("ACCEPT_UNTRUSTED") || text == "1" || *inner == 1;
             (plain(name) == "trustchainverification" && is_accepting) || accepts_untrusted(inner)
         }),
         Value::Array(elements) => elements.iter().any(accepts_untrusted),

@@ -75,17 +75,17 @@ fn bound_to_connections(provider: &Value) -> impl Iterator<Item = (usize, &str)>
 }
 
 const NOT_ASKED_FOR: &str = "the listener asks no client for a certificate, so every token that is bound to one is \
-                             refused; hint: `validation_context` in its `transport_socket`";
+                             refused; hint: `trusted_ca` in the `validation_context` of its `transport_socket`";
 
 const REMOVED: &str = "the connection manager removes `x-forwarded-client-cert` from every request; hint: \
                        `forward_client_cert_details: APPEND_FORWARD`";
 
 const UNVERIFIED: &str = "goes by names in certificates, and the listener takes those of any issuer, so any client \
-                          can show one with these names; hint: `trusted_ca`, and no `ACCEPT_UNTRUSTED`";
+                          can show one with these names; hint: no `ACCEPT_UNTRUSTED`";
 
-const OVERWRITTEN: &str = "the connection manager overwrites `x-forwarded-proto`, so the scheme is the one by which \
-                           the proxy in front has come; hint: `xff_num_trusted_hops: 1` beside \
-                           `use_remote_address`";
+const OVERWRITTEN: &str = "the connection manager writes `x-forwarded-proto` itself, so it says whether the connection \
+                           here is encrypted, as it does without this; hint: leave it out, or, only where a proxy in \
+                           front overwrites the header, `xff_num_trusted_hops: 1` beside `use_remote_address`";
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +122,8 @@ static_resources:
 
     const XFCC: &str = "proof_of_possession: {mtls: {xfcc: {trusted: {dns_sans: [lb]}}}}";
     const BOUND: &str = "bind_to: [{claim_name: a, property: connection.uri_san_peer_certificate}]";
-    const ANY: &str = "validation_context: {}";
+    const VERIFIED: &str = "validation_context: {trusted_ca: {filename: ca.pem}}";
+    const ANY: &str = "validation_context: {trust_chain_verification: ACCEPT_UNTRUSTED}";
 
     #[test]
     fn a_certificate_that_never_gets_to_the_filter_is_told_with_its_place() {
@@ -140,9 +141,12 @@ static_resources:
             "providers.idp.proof_of_possession.mtls.xfcc: the connection manager removes";
         assert!(line(&warnings, 18, expected), "{warnings}");
         assert!(!warnings.contains(asks_none), "{warnings}");
-        let warnings = under("SANITIZE", "", BOUND);
-        let expected = format!("providers.idp.bind_to[0].property: {asks_none}");
-        assert!(line(&warnings, 18, &expected), "{warnings}");
+        // Envoy asks for none without anything to verify it by.
+        for validation in ["", "validation_context: {}"] {
+            let warnings = under("SANITIZE", validation, BOUND);
+            let expected = format!("providers.idp.bind_to[0].property: {asks_none}");
+            assert!(line(&warnings, 18, &expected), "{warnings}");
+        }
         let server = BOUND.replace("uri_san_peer_certificate", "requested_server_name");
         let warnings = under("SANITIZE", "", &server);
         assert!(!warnings.contains("bind_to"), "{warnings}");
@@ -151,7 +155,6 @@ static_resources:
     #[test]
     fn names_in_certificates_that_nothing_verifies_are_told() {
         let told = "goes by names in certificates";
-        let verified = "validation_context: {trusted_ca: {filename: ca.pem}}";
         let accepting = "validation_context: {trusted_ca: {filename: ca.pem}, \
                          trust_chain_verification: ACCEPT_UNTRUSTED}";
         for validation in [ANY, accepting] {
@@ -164,8 +167,8 @@ static_resources:
         }
         let digest = BOUND.replace("uri_san_peer_certificate", "sha256_peer_certificate_digest");
         for (validation, provider) in [
-            (verified, XFCC),
-            (verified, BOUND),
+            (VERIFIED, XFCC),
+            (VERIFIED, BOUND),
             ("validation_context_sds_secret_config: {name: ca}", XFCC),
             (ANY, "proof_of_possession: {mtls: {}}"),
             (ANY, &*digest),
@@ -179,7 +182,7 @@ static_resources:
     #[test]
     fn a_scheme_that_envoy_writes_itself_is_told() {
         let trusting = "proof_of_possession: {dpop: {trust_forwarded_proto: true}}";
-        let told = "the connection manager overwrites `x-forwarded-proto`";
+        let told = "the connection manager writes `x-forwarded-proto` itself";
         let beside = "SANITIZE\n          use_remote_address: true";
         let hops = format!("{beside}\n          xff_num_trusted_hops: 1");
         for (manager, provider, is_told) in [

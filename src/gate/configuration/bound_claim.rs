@@ -3,9 +3,11 @@
 use super::claims::{claim_path, refuse_reserved};
 use super::headers::header_name;
 use crate::configuration::{Fields, Node, Read};
+use crate::gate::alias::canonical_name;
 use crate::gate::policy::{BoundClaim, BoundTo};
 
-/// The properties of a connection that are texts, and say who is at its other end; with the words for them.
+/// The properties of a connection that are texts, with the words for them. All but the last say who is at its
+/// other end.
 const PROPERTIES: [(&str, &str); 5] = [
     (
         "connection.uri_san_peer_certificate",
@@ -54,6 +56,10 @@ fn bound_claim(fields: &mut Fields<'_>) -> Read<BoundClaim> {
 
 fn header(node: Node<'_>) -> Read<BoundTo> {
     let name = header_name(node)?;
-    refuse_reserved(node, &name, "what a claim is compared with");
+    refuse_reserved(
+        node,
+        &canonical_name(&name),
+        "what a claim is compared with",
+    );
     Ok(BoundTo::Header(name))
 }

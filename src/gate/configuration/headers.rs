@@ -172,8 +172,12 @@ fn refuse_collisions(root: Node<'_>, policy: &Policy) {
                 provider.name
             ));
         }
+        let carries_tokens = |name: &str| {
+            let mut tokens = policy.providers.iter().flat_map(token_headers);
+            tokens.any(|token| is_alias(token, name.as_bytes()))
+        };
         for name in headers_that_are_looked_at(provider) {
-            if own.has(name.as_bytes()) || token_headers(provider).any(|token| token == name) {
+            if own.has(name.as_bytes()) || carries_tokens(name) {
                 root.fault(format!(
                     "`{name}` carries tokens or is one that only the gate may set, and provider `{}` looks at it \
                      for what proves that a token is the sender's",

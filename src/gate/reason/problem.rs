@@ -96,7 +96,7 @@ impl Reason {
             Self::TokenBound => (401, "token_bound", InvalidToken, SignIn, "the token needs a proof of possession"),
             Self::CertificateMismatch | Self::CertificateUntrusted => (401, "certificate_mismatch", InvalidToken, None, "the token is bound to a client certificate that is not the one of this connection"),
             Self::TokenUnbound => (401, "token_unbound", InvalidToken, None, "the token is bound to no key or certificate, as tokens have to be here"),
-            Self::BoundClaimMismatch => (401, "bound_claim_mismatch", InvalidToken, SignIn, "the token belongs to another device or client"),
+            Self::BoundClaimMismatch => (401, "bound_claim_mismatch", InvalidToken, None, "the token belongs to another device or client"),
             Self::ProofMissing => (401, "proof_missing", InvalidProof, Retry, "the token needs a proof that its sender has its key"),
             Self::ProofMalformed
             | Self::ProofTokenMismatch

@@ -23,7 +23,7 @@ enum Weakness {
     IsOpen,
     /// Not how the user has signed in.
     AsksForNoSignIn,
-    /// For a token that need not be bound to a key.
+    /// For a token that need not be bound to a key or certificate.
     TakesUnbound,
 }
 
@@ -75,7 +75,7 @@ impl Reviewed<'_> {
                 Weakness::IsOpen => format!("leaves {them} open"),
                 Weakness::AsksForNoSignIn => format!("asks for no such sign-in at {them}"),
                 Weakness::TakesUnbound => {
-                    format!("takes tokens at {them} that are bound to no key")
+                    format!("takes tokens at {them} that are bound to nothing")
                 }
             };
             let message = format!(
@@ -106,7 +106,7 @@ impl Reviewed<'_> {
         let other = rule.requirement;
         let how = if !other.needs_token() {
             Weakness::IsOpen
-        } else if asked.asks_for_sign_in(true) && !other.asks_for_sign_in(false) {
+        } else if asked.asks_for_sign_in(true) && !other.asks_for_sign_in(true) {
             Weakness::AsksForNoSignIn
         } else if self.takes_bound_alone(asked) && !self.takes_bound_alone(other) {
             Weakness::TakesUnbound
@@ -116,11 +116,24 @@ impl Reviewed<'_> {
         Some((rule.path.clone(), how))
     }
 
-    /// Whether every provider of a requirement takes only tokens that are bound to a key or certificate.
+    /// Whether a token is asked for, in any case, that is bound to a key or certificate.
     fn takes_bound_alone(&self, requirement: &Requirement) -> bool {
-        let providers = requirement.providers(true).into_iter();
-        let mut providers = providers.filter_map(|index| self.policy.providers.get(index));
-        providers.all(|provider| provider.possession.is_required())
+        match requirement {
+            Requirement::Token { provider, .. } => {
+                let provider = self.policy.providers.get(*provider);
+                provider.is_some_and(|provider| provider.possession.is_required())
+            }
+            Requirement::Any(alternatives) => {
+                let mut requirements = alternatives.requirements.iter();
+                requirements.all(|one| self.takes_bound_alone(one))
+            }
+            Requirement::All(requirements) => {
+                requirements.iter().any(|one| self.takes_bound_alone(one))
+            }
+            Requirement::Nothing
+            | Requirement::AllowMissing(_)
+            | Requirement::AllowMissingOrFailed(_) => false,
+        }
     }
 }
 

@@ -137,6 +137,12 @@ fn a_path_that_another_rule_lets_through_with_less_is_told() {
          no such sign-in at them",
     );
     let any = json!({"requires_any": {"requirements": [strong.clone(), token()]}});
+    let weaker = configuration(rules(strong.clone(), any.clone()), json!({}));
+    assert!(
+        review(&weaker)
+            .concat()
+            .contains("asks for no such sign-in")
+    );
     for rules in [
         rules(strong.clone(), strong.clone()),
         rules(token(), strong.clone()),
@@ -156,6 +162,19 @@ fn a_path_that_another_rule_lets_through_with_less_is_told() {
     assert_finding(
         &bound,
         "rules[0].match.path: `/payments/` and `/PAYMENTS` are other paths, and `rules[1]` takes \
-         tokens at them that are bound to no key",
+         tokens at them that are bound to nothing",
     );
+    let both = json!([{"provider_name": "bound"}, token()]);
+    let all = json!({"requires_all": {"requirements": both}});
+    let any = json!({"requires_any": {"requirements": both}});
+    for (strong, weak, is_told) in [
+        (json!({"provider_name": "bound"}), all.clone(), false),
+        (all, token(), true),
+        (json!({"provider_name": "bound"}), any.clone(), true),
+        (any, token(), false),
+    ] {
+        bound["rules"] = rules(strong, weak);
+        let found = review(&bound).concat();
+        assert_eq!(found.contains("bound to nothing"), is_told, "{found}");
+    }
 }
