@@ -36,6 +36,7 @@ mod parts;
 mod requests;
 #[cfg(target_os = "wasi")]
 #[path = "../../silent_host.rs"]
+#[allow(dead_code, reason = "the steps in native code need more of it")]
 mod silent_host;
 #[cfg(target_os = "wasi")]
 mod step;
