@@ -228,14 +228,11 @@ impl<'c> Fields<'c> {
         expected: &str,
         read: fn(Node<'c>) -> Read<T>,
     ) -> Vec<T> {
-        let node = self.optional(key);
-        let mut values = Vec::new();
-        if let Some(Ok(elements)) = node.map(|node| node.some_elements(expected)) {
-            for node in elements {
-                values.extend(read(node));
-            }
-        }
-        values
+        let elements = self.optional(key).map(|node| node.some_elements(expected));
+        let Some(Ok(elements)) = elements else {
+            return Vec::new();
+        };
+        all(elements, read).unwrap_or_default()
     }
 
     /// What `read` makes of each element of a list; nothing when it is left out.

@@ -8,7 +8,7 @@ use crate::client::{Protocol, Request, forged_requests, requests};
 use crate::gates::{Gate, World};
 use crate::report::Report;
 use crate::scenarios::Bench;
-use crate::support::jwks;
+use crate::support::{jwks, status_list};
 use crate::sweep::Field;
 use crate::{signed, tokens};
 
@@ -64,7 +64,7 @@ impl Client {
     }
 
     fn proofs(&self, count: usize) -> Vec<String> {
-        let (hash, now) = (token_hash(self.token.as_bytes()), tokens::now());
+        let (hash, now) = (token_hash(self.token.as_bytes()), status_list::now());
         let sign = |number: usize| {
             let said = json!({
                 "jti": format!("{number:032x}"), "htm": "GET", "htu": Request::URL, "iat": now,

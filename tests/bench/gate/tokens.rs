@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::thread;
-use std::time::SystemTime;
 
 use portcullis::signer::Signer;
 use serde_json::{Value, json};
@@ -86,16 +85,6 @@ pub(crate) fn claims(number: usize) -> Value {
         "email": format!("user-{number:08}@example.com"),
         "amr": ["pwd", "otp"],
     })
-}
-
-/// The time, in seconds since 1970.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "Envoy compares the times in proofs with the clock of the machine"
-)]
-pub(crate) fn now() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_epoch.expect("a clock past 1970").as_secs()
 }
 
 /// The header of this key's tokens.
