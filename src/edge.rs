@@ -55,6 +55,7 @@ mod host;
 pub mod mock;
 mod pace;
 mod streams;
+mod trace;
 mod waiting;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -78,6 +79,9 @@ use feed_keeper::FeedKeeper;
 use pace::Pace;
 use streams::{Closing, Streams, Ticket};
 use waiting::Waiting;
+
+/// What the gate calls itself in the host's log.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long a request waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -190,10 +194,13 @@ impl<H: EdgeHost> Edge<H> {
             host.warn(&format!("configuration: {warning}"));
         }
         let backend = Backend::detect(&host);
-        host.info(match backend {
-            Backend::Host => "RSA and ECDSA signatures are checked by the host",
-            Backend::Module => "RSA and ECDSA signatures are checked by the module",
-        });
+        let checker = match backend {
+            Backend::Host => "the host",
+            Backend::Module => "the module",
+        };
+        host.info(&format!(
+            "portcullis {VERSION}: RSA and ECDSA signatures are checked by {checker}"
+        ));
         let gate = Gate::new(configured.policy, backend, secret);
         let keys = gate.key_keeper(host.random());
         let calls = Calls::default();
@@ -470,9 +477,15 @@ impl<H: EdgeHost> Edge<H> {
         let made = if is_one_too_many {
             Err(held)
         } else {
-            let call = || match &errand {
-                Errand::Check(check) => self.gate.check_call(check),
-                Errand::Session(call) => self.gate.session_call(call),
+            let call = || {
+                let mut call = match &errand {
+                    Errand::Check(check) => self.gate.check_call(check),
+                    Errand::Session(call) => self.gate.session_call(call),
+                }?;
+                let parent = trace::parent(&self.host.request());
+                let header = parent.map(|parent| ("traceparent", parent));
+                call.headers.extend(header);
+                Some(call)
             };
             checks.make(&caller, &errand, call, held)
         };

@@ -6,6 +6,7 @@
 //!
 //! | name | |
 //! |---|---|
+//! | `portcullis.build_info.<version>` | gauge: 1 |
 //! | `portcullis.requests.<verdict>.<reason or service>[.<provider>]` | counter |
 //! | `portcullis.keys.fetches.<success or failure>.<provider>` | counter |
 //! | `portcullis.keys.unknown_key_refetches.<provider>` | counter |
@@ -116,6 +117,9 @@ struct KeyMetrics {
 
 impl Metrics {
     pub(super) fn new(policy: &Policy) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        let build = format!("portcullis.build_info.{version}");
+        record(define(MetricType::Gauge, &build), 1);
         let sources: Vec<_> = policy.key_sources().collect();
         let row = |outcome: Outcome| {
             let total = define(MetricType::Counter, &outcome.metric_name());

@@ -679,6 +679,11 @@ fn metrics_are_counted() {
     assert!(authority.is_session_revoked("s"));
     let text = String::from_utf8(authority.get("/metrics").bytes).unwrap();
     for line in [
+        concat!(
+            "portcullis_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1"
+        ),
         "portcullis_entries 1",
         "portcullis_feed_sequence 1",
         "portcullis_store_writable 1",

@@ -64,7 +64,8 @@ fn verdicts_are_the_same_where_the_module_checks_the_signatures() {
 /// Otherwise a restriction that Envoy ignores would let this test pass for nothing.
 fn assert_checked_by(envoy: &Envoy, who: &str) {
     let log = envoy.log();
-    let told = format!("signatures are checked by the {who}");
+    let version = env!("CARGO_PKG_VERSION");
+    let told = format!("portcullis {version}: RSA and ECDSA signatures are checked by the {who}");
     assert!(log.contains(&told), "no `{told}` in:\n{log}");
 }
 

@@ -67,7 +67,13 @@ fn metrics_have_labels_in_prometheus() {
         client.send(&Request::get("/remote").bearer(expired)).status,
         401
     );
+    let build = concat!(
+        r#"portcullis_build_info{version=""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""} 1"#
+    );
     let lines = [
+        build,
         r#"portcullis_requests{verdict="allowed",reason="verified",provider="demo"} 1"#,
         r#"portcullis_requests{verdict="allowed",reason="verified",provider="id.example"} 1"#,
         r#"portcullis_requests{verdict="refused",reason="token_expired",provider="id.example"} 1"#,

@@ -37,8 +37,8 @@ struct State {
     open: Vec<TcpStream>,
     /// Every answer with status 200 that was passed on: path and body.
     seen: Vec<(String, Vec<u8>)>,
-    /// The path of every request.
-    asked: Vec<String>,
+    /// The path of every request, and its headers.
+    asked: Vec<(String, Vec<String>)>,
     /// How many requests to paths with this beginning get a closed connection for an answer.
     dropped: (String, usize),
     /// How long answers to paths with this beginning take.
@@ -130,7 +130,15 @@ impl Meddler {
     pub(crate) fn asked(&self, prefix: &str) -> usize {
         let state = self.state();
         let asked = state.asked.iter();
-        asked.filter(|path| path.starts_with(prefix)).count()
+        asked.filter(|(path, _)| path.starts_with(prefix)).count()
+    }
+
+    /// The headers of the last request to a path that begins with `prefix`, as lines.
+    pub(crate) fn headers(&self, prefix: &str) -> Vec<String> {
+        let state = self.state();
+        let mut asked = state.asked.iter().rev();
+        let last = asked.find(|(path, _)| path.starts_with(prefix));
+        last.map(|(_, head)| head.clone()).unwrap_or_default()
     }
 
     /// Asks another server.
@@ -175,7 +183,7 @@ impl Meddler {
         let mut to_client = client;
         loop {
             let request = Message::read(&mut requests)?;
-            if self.is_dropped(&request.path()) {
+            if self.is_dropped(&request) {
                 return Ok(());
             }
             let answer = self.ask(&request)?;
@@ -206,9 +214,10 @@ impl Meddler {
     }
 
     /// Counts a request, lets it wait, and says whether it is to be dropped.
-    fn is_dropped(&self, path: &str) -> bool {
+    fn is_dropped(&self, request: &Message) -> bool {
+        let path = request.path();
         let mut state = self.state();
-        state.asked.push(path.to_owned());
+        state.asked.push((path.clone(), request.head.clone()));
         let (prefix, delay) = &state.held_back;
         let delay = if path.starts_with(prefix) {
             *delay

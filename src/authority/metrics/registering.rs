@@ -1,5 +1,6 @@
 //! Under which names metrics are shown, and what is said of each.
 
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Unit;
 
 use super::Metrics;
@@ -17,6 +18,11 @@ impl Metrics {
             self.sign_outs.get_or_create(&labels).inc_by(0);
         }
         let registry = &mut self.registry;
+        registry.register(
+            "build",
+            "The version of the program",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         self.sessions.register(registry);
         self.signals.register(registry);
         self.streams.register(registry);

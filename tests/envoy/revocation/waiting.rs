@@ -86,6 +86,31 @@ fn a_call_that_broke_is_made_once_more_and_not_twice() {
 }
 
 #[test]
+fn a_check_is_in_the_trace_of_the_request_that_waits_for_it() {
+    const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let scene = Scene::new();
+    for (value, sent, forwarded) in [
+        ("traced", Some(SOUND), Some(SOUND)),
+        ("mistraced", Some("00-0af7-b7ad-01"), None),
+        ("untraced", None, None),
+    ] {
+        scene.revoke(value);
+        let request = ask(value);
+        let request = match sent {
+            Some(parent) => request.header("traceparent", parent),
+            None => request,
+        };
+        assert_refused(&scene.send(&request), 401, "token_revoked");
+        let headers = scene.meddler.headers(CHECK);
+        let mut parents = headers
+            .iter()
+            .filter_map(|line| line.strip_prefix("traceparent: "));
+        assert_eq!(parents.next(), forwarded, "{value}: {headers:?}");
+        assert_eq!(parents.next(), None);
+    }
+}
+
+#[test]
 fn requests_with_the_same_check_share_one_call() {
     let scene = Scene::new();
     scene.revoke("many");
