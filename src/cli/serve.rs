@@ -27,6 +27,7 @@ mod database;
 mod doors;
 mod error;
 mod settings;
+mod supervisor;
 
 pub(super) use database::database_address;
 pub use error::ServeError;
@@ -34,6 +35,7 @@ pub use error::ServeError;
 use database::open_database;
 use doors::{door, door_for_signals, listen, refusal, url};
 use settings::Files;
+use supervisor::Notice;
 
 /// What the filter reaches with 32 bits for each entry, and, a little more, with 24: more and fewer
 /// are not built.
@@ -195,7 +197,8 @@ pub enum LogLevel {
 }
 
 /// Serves until the process is told to stop (SIGTERM, SIGINT). Writes one line of JSON to
-/// `output` when it is ready: where it listens, and the public keys for the filter.
+/// `output` when it is ready: where it listens, and the public keys for the filter. A supervisor that has
+/// asked for it (`NOTIFY_SOCKET`) is told as well.
 ///
 /// # Errors
 ///
@@ -308,6 +311,7 @@ async fn serve(
     // A closed output is no reason not to serve.
     let _ = writeln!(output, "{ready}");
     let _ = output.flush();
+    supervisor::tell(Notice::Ready(&url));
     let served = authority.serve(door, for_signals, arguments.drain).await;
     served.map_err(ServeError::Serve)?;
     let Some(replica) = replica else {
@@ -331,6 +335,7 @@ fn stop_on_signal(
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        supervisor::tell(Notice::Stopping);
         told.store(true, Ordering::Relaxed);
         stop.send_replace(true);
     })
