@@ -42,6 +42,7 @@ mod session_headers;
 mod shared_data;
 mod sign_out;
 mod streams;
+mod tls;
 mod trailers;
 mod vectors;
 mod verdicts;

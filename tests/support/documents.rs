@@ -55,6 +55,28 @@ const COMMANDS: &[(&str, Trial)] = &[
         "openssl x509",
         Trial::Left("the test of bound tokens runs it, with a certificate of its own"),
     ),
+    ("openssl req", Trial::Run),
+    ("openssl verify", Trial::Run),
+    (
+        "openssl s_client",
+        Trial::Left("the test of TLS runs it, against an authority"),
+    ),
+    (
+        "export PORTCULLIS_AUTHORITY",
+        Trial::Left("the scene has its own; the test of TLS runs it"),
+    ),
+    (
+        "export PORTCULLIS_CREDENTIAL_FILE",
+        Trial::Left("the scene has its own; the test of TLS runs it"),
+    ),
+    (
+        "systemctl",
+        Trial::Left("changes the machine; the test of the unit looks at what it runs"),
+    ),
+    ("journalctl", Trial::Left("reads the machine's journal")),
+    ("install", Trial::Left("changes the machine")),
+    ("useradd", Trial::Left("changes the machine")),
+    ("sed -i", Trial::Run),
     ("sleep", Trial::Run),
     // The scene has one that prints an Envoy file.
     ("helm template", Trial::Run),

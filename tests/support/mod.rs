@@ -24,7 +24,7 @@ mod listener;
 mod meddler;
 mod patience;
 mod plugin;
-mod process;
+pub(crate) mod process;
 mod random;
 mod refusal;
 pub(crate) mod status_list;
