@@ -116,6 +116,25 @@ fn the_figures_of_authorities_on_a_database_are_those_of_the_kept_run() {
     }
 }
 
+/// What `operations.md` says of an authority's memory, and the figures of the run that it links.
+#[test]
+fn the_figures_of_capacity_are_those_of_the_kept_run() {
+    const RUN: &str = "tests/bench/results/revocation-2026-11-25.md";
+    let run = document(RUN);
+    let page = document("envoy/operations.md");
+    let row = page.lines().find(|line| line.contains(RUN)).unwrap();
+    let shown = row.split(" | ").nth(2).unwrap().replace(',', "");
+    let mut figures = shown.split(|letter: char| !letter.is_ascii_digit());
+    for entries in [1_000_000, 10_000_000, 50_000_000] {
+        let name = format!("{entries} entries: authority's memory ");
+        let measured = run.lines().find_map(|line| line.strip_prefix(&name));
+        let measured = measured.unwrap().trim().strip_suffix(" MiB").unwrap();
+        let measured = measured.parse::<f64>().unwrap().round();
+        let figure = figures.find(|figure| !figure.is_empty());
+        assert_eq!(figure, Some(&*measured.to_string()), "{entries}: {row}");
+    }
+}
+
 #[test]
 fn the_figures_of_the_readme_are_those_of_the_kept_runs() {
     let mut expected = BTreeMap::new();

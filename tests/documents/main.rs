@@ -18,6 +18,7 @@ mod metrics;
 mod needs;
 mod schema;
 mod secrets;
+mod service;
 mod shell_blocks;
 #[path = "../support/mod.rs"]
 mod support;
