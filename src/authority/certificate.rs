@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, ServerConfig};
 
 use super::file_stamp::FileStamp;
 
@@ -122,13 +122,26 @@ fn read(files: &[PathBuf; 2], provider: &CryptoProvider) -> Result<CertifiedKey,
     let [certificate, key] = files;
     let unusable = |path: &Path| {
         let path = path.to_owned();
-        move |source| TlsError::Pem { path, source }
+        move |source| match source {
+            pem::Error::NoItemsFound => TlsError::NoKey { path },
+            source => TlsError::Pem { path, source },
+        }
     };
     let chain = CertificateDer::pem_slice_iter(&bytes(certificate)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(unusable(certificate))?;
+    if chain.is_empty() {
+        let path = certificate.clone();
+        return Err(TlsError::NoCertificate { path });
+    }
     let private = PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(unusable(key))?;
-    Ok(CertifiedKey::from_der(chain, private, provider)?)
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+        error => error.into(),
+    })
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -162,7 +175,27 @@ pub enum TlsError {
         /// What is wrong.
         source: rustls::pki_types::pem::Error,
     },
-    /// Certificate and key do not match, or this library does not support them.
+    /// There is no certificate in the file.
+    #[error("expected a certificate in `{}`, found none", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no private key in the file.
+    #[error("expected a private key in `{}`, found none", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// They are not a pair.
+    #[error("the key in `{}` is not that of the certificate in `{}`", key.display(), certificate.display())]
+    Mismatch {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+    },
+    /// This library does not support them.
     #[error("certificate and key are not usable")]
     Unusable(#[from] rustls::Error),
 }

@@ -277,7 +277,8 @@ impl Distrust {
     fn of(fault: &CertificateError) -> Self {
         use CertificateError as Fault;
         match fault {
-            Fault::UnknownIssuer => Self::Stranger,
+            // One of the same name as a trusted one comes to a bad signature.
+            Fault::UnknownIssuer | Fault::BadSignature => Self::Stranger,
             Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
                 Self::Name(fault.to_string())
             }
@@ -306,7 +307,11 @@ impl Distrust {
                 "ask by a name that it is for, in `--authority`, or make it anew with \
                  `subjectAltName`",
             ),
-            Self::Time(_) | Self::Other(_) => None,
+            Self::Time(_) => Some(
+                "give `portcullis serve` a new one, which it takes without a restart; if it is not over, \
+                 look at the clocks of both machines",
+            ),
+            Self::Other(_) => None,
         }
     }
 }

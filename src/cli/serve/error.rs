@@ -131,9 +131,9 @@ impl ServeError {
                 "another program listens there; name another port with `--listen`, or port 0 for \
                  any free one",
             ),
-            Self::Credentials(_) => {
-                Some("`portcullis credential --role admin --name NAME` makes a line for it")
-            }
+            Self::Credentials(_) => Some(
+                "`portcullis credential --role admin --name NAME --file FILE` adds a line to it",
+            ),
             Self::Authority(AuthorityError::Store(error)) => store_hint(error),
             Self::TwoStores { .. } => Some(
                 "what was revoked in it would pass again; name another `--data`, or leave `--store` \
@@ -142,7 +142,10 @@ impl ServeError {
             Self::SecretKey(SecretKeyError::Open { .. }) => {
                 Some("`chmod 600` it; where a group has to read it, `chmod 640`")
             }
-            Self::SecretKey(_) => Some("`openssl rand -base64 32` makes a key"),
+            Self::SecretKey(SecretKeyError::Form(_)) => {
+                Some("`openssl rand -base64 32` makes a key")
+            }
+            Self::Tls(error) | Self::SignalsTls(error) => tls_hint(error),
             Self::Authority(AuthorityError::Sessions(error)) => error.hint(),
             Self::Listen { .. }
             | Self::Sessions(_)
@@ -154,8 +157,7 @@ impl ServeError {
             | Self::FollowsTooSeldom { .. }
             | Self::Again { .. }
             | Self::File(_)
-            | Self::Tls(_)
-            | Self::SignalsTls(_)
+            | Self::SecretKey(SecretKeyError::Read { .. })
             | Self::Authority(_)
             | Self::Serve(_) => None,
         }
@@ -186,6 +188,21 @@ impl ServeError {
             | Self::SignalsTls(TlsError::Read { .. }) => UNREADABLE,
             _ => 1,
         }
+    }
+}
+
+/// What to do about a certificate or its key.
+const fn tls_hint(error: &TlsError) -> Option<&'static str> {
+    match error {
+        TlsError::NoCertificate { .. } | TlsError::NoKey { .. } => Some(
+            "both are PEM, with `BEGIN CERTIFICATE` in one file and `BEGIN PRIVATE KEY` in the other, \
+             not encrypted; perhaps one stands in place of the other",
+        ),
+        TlsError::Mismatch { .. } => Some(
+            "both were made together: look for the other half of either; of several certificates in \
+             the file, the first has to be the server's own",
+        ),
+        _ => None,
     }
 }
 
