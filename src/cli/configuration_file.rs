@@ -1,6 +1,7 @@
 //! A file with plugin configurations in it: one alone, or those inside a configuration of Envoy,
 //! Istio or Envoy Gateway, which may stand in a `ConfigMap`; JSON or YAML.
 
+mod cluster;
 mod surroundings;
 
 use std::fs;
@@ -16,7 +17,8 @@ use super::printable::printable;
 use super::yaml::{self, Lines, YamlError};
 use crate::authority::{Configuration, SignalsConfiguration};
 use crate::configuration::{joined, nearest};
-pub use surroundings::{ClusterFinding, Surroundings};
+pub use cluster::ClusterFinding;
+pub use surroundings::Surroundings;
 
 /// A plugin configuration, and where it is in the file.
 #[derive(Clone, Debug)]

@@ -182,32 +182,15 @@ impl Report {
         self.warnings
             .extend(connections.map(|(path, message)| finding(&path, message)));
         for (path, cluster) in inspection.clusters() {
-            let message = match surroundings.cluster(cluster) {
-                None => continue,
-                Some(ClusterFinding::Missing) => {
-                    format!(
-                        "`{cluster}` is none of the clusters in this file, so no call gets there"
-                    )
-                }
-                Some(ClusterFinding::Plaintext) => format!(
-                    "`{cluster}` leads to another machine without TLS: an attacker on the way {}; \
-                     hint: `transport_socket`",
-                    if path.starts_with("revocation") {
-                        "can read the credential, and the key that the feed's names are hashed with"
-                    } else {
-                        "can put keys of its own in place of the issuer's"
-                    }
-                ),
-                Some(ClusterFinding::Unknown) => {
-                    let message = format!(
-                        "clusters come from `cds_config` too, so whether `{cluster}` is one of them \
-                         is not known here"
-                    );
-                    self.notes.push(finding(&path, &message));
-                    continue;
-                }
+            let Some(found) = surroundings.cluster(cluster) else {
+                continue;
             };
-            self.warnings.push(finding(&path, &message));
+            let told = finding(&path, &connections::of_cluster(&path, cluster, found));
+            if found == ClusterFinding::Unknown {
+                self.notes.push(told);
+            } else {
+                self.warnings.push(told);
+            }
         }
     }
 }

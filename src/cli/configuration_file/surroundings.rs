@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::cluster::{self, ClusterFinding};
 use super::{HolderKind, joined};
 use crate::cli::yaml::plain;
 use crate::configuration::{Variable, boolean};
@@ -55,17 +56,6 @@ struct Certificates {
     are_unverified: bool,
     /// Whether what proxies in front say of theirs gets to the filter.
     are_forwarded: bool,
-}
-
-/// A finding about a cluster that a configuration names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClusterFinding {
-    /// There is none of this name.
-    Missing,
-    /// It may come from elsewhere.
-    Unknown,
-    /// Traffic to its servers can be read and changed on the way.
-    Plaintext,
 }
 
 impl Surroundings {
@@ -151,7 +141,7 @@ impl Surroundings {
         };
         let mut clusters = clusters.iter();
         match clusters.find(|cluster| cluster.get("name").is_some_and(|known| known == name)) {
-            Some(cluster) => is_plaintext(cluster).then_some(ClusterFinding::Plaintext),
+            Some(cluster) => cluster::finding(cluster),
             None if is_whole => Some(ClusterFinding::Missing),
             None => Some(ClusterFinding::Unknown),
         }
@@ -402,45 +392,8 @@ fn routes(document: &Value) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// Whether a cluster certainly speaks to another machine without TLS.
-fn is_plaintext(cluster: &Value) -> bool {
-    let keys = ["transport_socket", "transport_socket_matches"];
-    let has_transport = keys.into_iter().any(|key| member(cluster, key).is_some());
-    let mut hosts = Vec::new();
-    if let Some(assignment) = member(cluster, "load_assignment") {
-        collect_hosts(assignment, &mut hosts);
-    }
-    !has_transport && hosts.iter().any(|host| !is_loopback(host))
-}
-
-/// The addresses of all socket addresses.
-fn collect_hosts<'v>(value: &'v Value, hosts: &mut Vec<&'v str>) {
-    match value {
-        Value::Object(members) => {
-            for (key, inner) in members {
-                let address = inner.get("address").and_then(Value::as_str);
-                if let ("socketaddress", Some(address)) = (plain(key).as_str(), address) {
-                    hosts.push(address);
-                }
-                collect_hosts(inner, hosts);
-            }
-        }
-        Value::Array(elements) => {
-            for inner in elements {
-                collect_hosts(inner, hosts);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 /// A member by its name in snake case, or in the camel case that Envoy takes as well.
-fn member<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+pub(super) fn member<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     let members = value.as_object()?;
     let mut members = members.iter();
     let found = members.find(|(name, _)| plain(name) == plain(key));
@@ -448,7 +401,7 @@ fn member<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
 }
 
 /// The elements of a list. Protobuf's JSON takes a single one for a list.
-const fn elements(value: &Value) -> &[Value] {
+pub(super) const fn elements(value: &Value) -> &[Value] {
     match value {
         Value::Array(elements) => elements.as_slice(),
         Value::Null => &[],

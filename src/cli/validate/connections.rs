@@ -1,8 +1,9 @@
-//! What proves that a token is its sender's, against what the connections of a listener have.
+//! What proves that a token is its sender's, against what the connections of a listener have; and whom
+//! the clusters lead to that the filter calls.
 
 use serde_json::{Map, Value};
 
-use super::super::configuration_file::Surroundings;
+use super::super::configuration_file::{ClusterFinding, Surroundings};
 use crate::configuration::joined;
 
 /// Where it does not work, or proves nothing, and why.
@@ -43,6 +44,37 @@ pub(super) fn findings(
         }
     }
     findings
+}
+
+/// What to say of a cluster that is named at this path.
+pub(super) fn of_cluster(path: &str, cluster: &str, finding: ClusterFinding) -> String {
+    let harm = if path.starts_with("revocation") {
+        "can read the credential, and the key that the feed's names are hashed with"
+    } else {
+        "can put keys of its own in place of the issuer's"
+    };
+    match finding {
+        ClusterFinding::Missing => {
+            format!("`{cluster}` is none of the clusters in this file, so no call gets there")
+        }
+        ClusterFinding::Unknown => format!(
+            "clusters come from `cds_config` too, so whether `{cluster}` is one of them is not known here"
+        ),
+        ClusterFinding::Plaintext => format!(
+            "`{cluster}` leads to another machine without TLS: an attacker on the way {harm}; hint: \
+             `transport_socket`"
+        ),
+        ClusterFinding::Unverified => format!(
+            "`{cluster}` takes the certificate of any server: an attacker on the way {harm}; hint: \
+             `trusted_ca`, and `match_typed_subject_alt_names`, in the `validation_context` of its \
+             `transport_socket`"
+        ),
+        ClusterFinding::Unnamed => format!(
+            "`{cluster}` takes a certificate for any name from those that it trusts: an attacker on the \
+             way who has one {harm}; hint: `match_typed_subject_alt_names` beside `trusted_ca`, or \
+             `auto_sni_san_validation`"
+        ),
+    }
 }
 
 /// `proof_of_possession.mtls`, which has this path.

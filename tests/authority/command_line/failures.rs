@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use super::super::access::guarded;
-use super::super::certificate::make_certificate_with;
+use super::super::certificate::{make_certificate, make_certificate_with};
 use super::super::connections::with_tls;
-use super::super::process::{Authority, ISSUER, credential, directory};
+use super::super::process::{Authority, ISSUER, binary, credential, directory, serve};
 use super::run;
 
 fn file(directory: &Path, name: &str, text: &str) -> String {
@@ -178,6 +179,41 @@ fn a_certificate_that_is_not_believed_is_told_with_its_reason() {
         errors.contains("basicConstraints=critical,CA:FALSE"),
         "{errors}"
     );
+}
+
+/// Expects an authority with these files for TLS to end with this code, and to say this.
+#[track_caller]
+fn serve_says(certificate: &str, key: &str, code: i32, said: &[&str]) {
+    let directory = directory();
+    let mut command = Command::new(binary());
+    command.args(serve(directory.path()));
+    let tls = ["--tls-certificate", certificate, "--tls-key", key];
+    let output = command.args(tls).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    assert!(said.iter().all(|text| errors.contains(text)), "{errors}");
+}
+
+#[test]
+fn a_certificate_and_a_key_that_are_of_no_use_are_told_by_their_files() {
+    let (directory, other) = (directory(), super::super::process::directory());
+    let (certificate, key) = make_certificate(directory.path());
+    let (_, other_key) = make_certificate(other.path());
+    let none = |what: &str, file: &str| format!("expected a {what} in `{file}`, found none");
+    let hint = "hint: both are PEM";
+    serve_says(&key, &key, 1, &[&none("certificate", &key), hint]);
+    let of_key = none("private key", &certificate);
+    serve_says(&certificate, &certificate, 1, &[&of_key, hint]);
+    let pair =
+        format!("the key in `{other_key}` is not that of the certificate in `{certificate}`");
+    serve_says(
+        &certificate,
+        &other_key,
+        1,
+        &[&pair, "hint: both were made together"],
+    );
+    let missing = "/nowhere/server.key";
+    serve_says(&certificate, missing, 10, &[missing, "No such file"]);
 }
 
 /// A server that closes connections without TLS.
