@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -19,7 +19,15 @@ use rustls::{InconsistentKeys, ServerConfig};
 
 use super::file_stamp::FileStamp;
 
+mod validity;
+
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is told that the certificate has to be replaced.
+const REMINDER_INTERVAL: Duration = Duration::from_hours(6);
+
+/// How long before its end that begins: whatever replaces certificates has had its turn by then.
+const SOON: Duration = Duration::from_hours(7 * 24);
 
 /// A certificate with its chain, and its key, both PEM files.
 #[derive(Debug)]
@@ -80,23 +88,53 @@ impl Certificate {
     /// Follows changes of the files, for ever.
     pub async fn follow(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        let mut reminded = None::<Instant>;
         loop {
             ticks.tick().await;
-            self.look();
+            if self.look() {
+                reminded = None;
+            }
+            if reminded.is_none_or(|reminded| reminded.elapsed() >= REMINDER_INTERVAL) {
+                self.remind(SystemTime::now());
+                reminded = Some(Instant::now());
+            }
         }
     }
 
-    fn look(&self) {
+    /// Says that the certificate has to be replaced, if it has.
+    fn remind(&self, now: SystemTime) {
+        let Some(end) = self.end() else {
+            return;
+        };
+        let file = self.files[0].display();
+        let end_text = humantime::format_rfc3339_seconds(end);
+        if end <= now {
+            tracing::error!(%file, end = %end_text, "the certificate has expired");
+        } else if end <= now + SOON {
+            tracing::warn!(%file, end = %end_text, "the certificate expires soon");
+        }
+    }
+
+    /// The instant from which no client trusts it any more.
+    fn end(&self) -> Option<SystemTime> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let ends = current.cert.iter().filter_map(|one| validity::end(one));
+        ends.min()
+    }
+
+    /// Reads the files again if they have changed; whether that has put another certificate in force.
+    fn look(&self) -> bool {
         let now_seen = seen(&self.files);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         if looks.good == now_seen {
-            return;
+            return false;
         }
         match read(&self.files, &self.provider) {
             Ok(new) => {
                 looks.good = now_seen;
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
                 tracing::info!("read the certificate again");
+                return true;
             }
             // Read again on the next look, since the other file may be about to be written.
             Err(error) if looks.bad != now_seen => {
@@ -108,6 +146,7 @@ impl Certificate {
             }
             Err(_) => {}
         }
+        false
     }
 }
 

@@ -59,6 +59,30 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
 }
 
 #[test]
+fn a_certificate_that_has_to_be_replaced_is_told() {
+    let directory = directory();
+    let (authority, certificate) = with_tls(directory.path());
+    // It is for two days.
+    until(|| !warnings(&authority, "the certificate expires soon").is_empty());
+    let key = directory.path().join("key.pem");
+    let status = Command::new("openssl")
+        .args(["x509", "-days", "-1", "-in", &certificate, "-signkey"])
+        .arg(&key)
+        .args(["-out", &certificate])
+        .status();
+    assert!(status.unwrap().success());
+    until(|| authority.log().contains("the certificate has expired"));
+    let trusting = ["stats", "--certificate-authority", &certificate];
+    let output = authority.command(&trusting);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{errors}");
+    assert!(
+        errors.contains("is not valid now: ") && errors.contains("hint: "),
+        "{errors}"
+    );
+}
+
+#[test]
 fn tls_on_a_plain_listener_is_logged() {
     let directory = directory();
     let authority = Authority::start(directory.path());
