@@ -16,6 +16,7 @@ mod figures;
 mod links;
 mod metrics;
 mod needs;
+mod rotation;
 mod schema;
 mod secrets;
 mod service;
