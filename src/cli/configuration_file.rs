@@ -405,13 +405,14 @@ fn own_lines(
 fn held(members: &Map<String, Value>) -> Option<(&'static str, HolderKind, String)> {
     let has = |keys: &[&str]| keys.iter().any(|key| members.contains_key(*key));
     for (key, kind, beside) in [
+        // Before Envoy's, since Istio has a `vmConfig` too.
+        ("pluginConfig", HolderKind::Istio, &["url"][..]),
+        ("config", HolderKind::EnvoyGateway, &["code"]),
         (
             "configuration",
             HolderKind::Envoy,
-            &["vm_config", "vmConfig"][..],
+            &["vm_config", "vmConfig"],
         ),
-        ("pluginConfig", HolderKind::Istio, &["url"]),
-        ("config", HolderKind::EnvoyGateway, &["code"]),
     ] {
         let text = match (members.get(key), kind) {
             (None, _) => None,

@@ -229,6 +229,7 @@ fn variables_are_those_that_the_file_lets_the_module_see() {
         "configuration": plugin,
     });
     let istio = json!({
+        "url": "oci://registry.example/portcullis",
         "vmConfig": {"env": [
             {"name": "HOST", "valueFrom": "HOST"},
             {"name": "OTHER", "valueFrom": "HOST"},
