@@ -17,9 +17,6 @@ PLUGIN_CONFIGURATIONS = {
     "EnvoyExtensionPolicy": lambda spec: [extension["config"] for extension in spec["wasm"]],
 }
 
-# What has nothing for an Envoy in it.
-OTHER_KINDS = {"Namespace", "Secret", "Service", "Deployment", "PodDisruptionBudget", "DestinationRule"}
-
 
 class StrictLoader(yaml.SafeLoader):
     """Refuses a key that a mapping has twice, of which YAML loaders silently take the last."""
@@ -32,7 +29,8 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def bootstrap_around(configuration):
+def bootstrap_around(configuration, variables=(), clusters=()):
+    """A bootstrap with this plugin configuration, whose module sees these variables."""
     wasm = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": {
@@ -42,6 +40,7 @@ def bootstrap_around(configuration):
                 "vm_id": "portcullis",
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": "target/portcullis.wasm"}},
+                "environment_variables": {"host_env_keys": list(variables)},
             },
             "configuration": {
                 "@type": "type.googleapis.com/google.protobuf.StringValue",
@@ -66,7 +65,7 @@ def bootstrap_around(configuration):
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
     }
-    return {"static_resources": {"listeners": [listener]}}
+    return {"static_resources": {"listeners": [listener], "clusters": list(clusters)}}
 
 
 def bootstraps(path, output):
@@ -79,8 +78,6 @@ def bootstraps(path, output):
                 written = output / f"{path.stem}-{number}.json"
                 written.write_text(json.dumps(bootstrap_around(configuration), indent=2))
                 yield written
-        elif document.get("kind") in OTHER_KINDS:
-            continue
         elif "services" not in document and "issuers" not in document:
             sys.exit(f"{path}: expected an Envoy bootstrap, a known Kubernetes kind, a compose file or an authority's file")
 
@@ -92,4 +89,5 @@ def main(directory, output):
     (output / "bootstraps").write_text("".join(f"{bootstrap}\n" for bootstrap in found))
 
 
-main(Path(sys.argv[1]), Path(sys.argv[2]))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

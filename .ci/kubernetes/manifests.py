@@ -1,0 +1,169 @@
+"""What the overlays of envoy/kubernetes build, and where things are in it."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+# What an example is wrapped in is made there too.
+from examples import PLUGIN_CONFIGURATIONS, StrictLoader, bootstrap_around  # noqa: E402, F401
+
+ROOT = Path(__file__).parent.parent.parent
+MANIFESTS = ROOT / "envoy" / "kubernetes"
+
+# Where Envoy Gateway keeps its proxies, whatever the namespace of the Gateway.
+ENVOY_GATEWAY = "envoy-gateway-system"
+
+WORKLOADS = {"Deployment", "StatefulSet"}
+
+
+@dataclass
+class Build:
+    """The objects of one overlay, as the API server gets them."""
+
+    name: str
+    objects: list
+
+    def of(self, *kinds):
+        return [each for each in self.objects if each["kind"] in kinds]
+
+    def find(self, kind, namespace, name):
+        return next((each for each in self.of(kind) if where(each) == (namespace, name)), None)
+
+
+@dataclass
+class Pod:
+    """A pod that an object of the build makes, or that a controller makes of one."""
+
+    name: str
+    namespace: str
+    labels: dict
+    spec: dict
+
+    def containers(self):
+        return self.spec.get("containers", [])
+
+    def variables(self):
+        return [entry for container in self.containers() for entry in container.get("env", [])]
+
+    def mounts(self):
+        return [mount for container in self.containers() for mount in container.get("volumeMounts", [])]
+
+    def ports(self):
+        return {port["name"] for container in self.containers() for port in container.get("ports", [])}
+
+
+def where(each):
+    return each["metadata"].get("namespace"), each["metadata"]["name"]
+
+
+def title(each):
+    return f"{each['kind']} {each['metadata']['name']}"
+
+
+def kustomize():
+    """The command that builds a directory, or nothing where there is none."""
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    return ["kustomize", "build"] if shutil.which("kustomize") else None
+
+
+def built(directory, name):
+    done = subprocess.run([*kustomize(), str(directory)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"error: {name}: {done.stderr.strip()}")
+    return Build(name, list(yaml.load_all(done.stdout, StrictLoader)))
+
+
+def builds(scratch):
+    """Each overlay as it is, and with every component, as one who uncomments them gets it."""
+    found = []
+    components = sorted(path.parent for path in MANIFESTS.glob("components/*/kustomization.yaml"))
+    for overlay in sorted(path.parent for path in MANIFESTS.glob("overlays/*/kustomization.yaml")):
+        found.append(built(overlay, overlay.name))
+        whole = scratch / overlay.name
+        whole.mkdir(parents=True)
+        relative = Path("../" * len(whole.relative_to(ROOT).parts))
+        (whole / "kustomization.yaml").write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                    "kind": "Kustomization",
+                    "resources": [str(relative / overlay.relative_to(ROOT))],
+                    "components": [str(relative / component.relative_to(ROOT)) for component in components],
+                }
+            )
+        )
+        found.append(built(whole, f"{overlay.name} with all components"))
+    return found
+
+
+def pods(build):
+    found = []
+    for each in build.of(*WORKLOADS):
+        template = each["spec"]["template"]
+        found.append(Pod(title(each), where(each)[0], template["metadata"]["labels"], template["spec"]))
+    for each in build.of("EnvoyProxy"):
+        deployment = each["spec"]["provider"]["kubernetes"]["envoyDeployment"]
+        pod, container = deployment["pod"], deployment["container"]
+        spec = {"containers": [container], "volumes": pod.get("volumes", [])}
+        found.append(Pod(title(each), ENVOY_GATEWAY, pod["labels"], spec))
+    for each in build.of("Gateway"):
+        infrastructure = each["spec"]["infrastructure"]
+        if infrastructure["parametersRef"]["kind"] == "ConfigMap":
+            parameters = build.find("ConfigMap", where(each)[0], infrastructure["parametersRef"]["name"])
+            deployment = yaml.load(parameters["data"]["deployment"], StrictLoader)
+            spec = deployment["spec"]["template"]["spec"]
+            found.append(Pod(title(each), where(each)[0], infrastructure["labels"], spec))
+    return found
+
+
+def texts(value):
+    """Every text in an object."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts(each)
+
+
+def values_of(value, key):
+    """What stands under a key, anywhere in an object."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name == key:
+                yield each
+            yield from values_of(each, key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from values_of(each, key)
+
+
+def bootstraps(build):
+    """Envoy's bootstraps among the ConfigMaps."""
+    for each in build.of("ConfigMap"):
+        for text in each["data"].values():
+            read = yaml.load(text, StrictLoader)
+            if "static_resources" in read:
+                yield each, read
+
+
+def plugins(build):
+    """Each plugin configuration, with the names of the variables that its module may see."""
+    for each in build.of(*PLUGIN_CONFIGURATIONS):
+        (configuration,) = PLUGIN_CONFIGURATIONS[each["kind"]](each["spec"])
+        spec = each["spec"]
+        if each["kind"] == "EnvoyExtensionPolicy":
+            seen = spec["wasm"][0]["env"]["hostKeys"]
+        else:
+            machine = spec.get("wasm", spec)["vmConfig"]
+            seen = [entry["name"] for entry in machine["env"] if entry.get("valueFrom") == "HOST"]
+        yield title(each), configuration, seen
+    for each, bootstrap in bootstraps(build):
+        for wasm in values_of(bootstrap, "config"):
+            seen = wasm["vm_config"]["environment_variables"]["host_env_keys"]
+            yield title(each), wasm["configuration"]["value"], seen
