@@ -111,7 +111,8 @@ fn the_options_that_the_examples_start_an_authority_with_exist() {
     for (name, least) in [
         ("docker-compose.yaml", 3),
         ("docker-compose.replicas.yaml", 15),
-        ("kubernetes-replicas.yaml", 5),
+        ("kubernetes/base/authority.yaml", 6),
+        ("kubernetes/components/replicas/authority.yaml", 7),
     ] {
         let text = document(&format!("envoy/{name}"));
         let arguments = text

@@ -87,6 +87,10 @@ const COMMANDS: &[(&str, Trial)] = &[
     ("cargo", Trial::Left("measures for minutes to hours")),
     ("docker", Trial::Left("pulls images and runs containers")),
     (
+        "kubectl",
+        Trial::Left("needs a cluster; CI builds and checks the manifests without one"),
+    ),
+    (
         "bash -c 'source build.sh",
         Trial::Left("works on a module that was built only to be measured"),
     ),
