@@ -2,8 +2,8 @@
 
 PACKAGES has the published schemas, SCRATCH is a directory that is made anew. Each overlay is built, as it is and
 with every component; each object is held against the schema of its kind, and the objects against one another; and
-what is in them for the filter, for Envoy and for the authority is given to these. ENVOY_BIN and PORTCULLIS_BIN name
-the programs.
+what is in them for the filter, for Envoy and for the authority is given to these. What needs no cluster is run
+(trial.py). ENVOY_BIN and PORTCULLIS_BIN name the programs.
 """
 
 import json
@@ -18,6 +18,7 @@ import yaml
 
 import crosschecks
 import mistakes
+import trial
 from manifests import ROOT, StrictLoader, bootstrap_around, bootstraps, builds, plugins, title, values_of
 
 # For the variables that the filter reads. Neither is a secret of anything.
@@ -139,6 +140,8 @@ def main(packages, scratch):
     for build in all_builds:
         if "components" not in build.name:
             faults += envoy_faults(scratch, build)
+    (plain,) = (build for build in all_builds if build.name == "plain-envoy")
+    faults += trial.faults(plain, scratch / "trial", ROOT / "target/portcullis.wasm")
     faults += mistakes.unnoticed(all_builds, lambda changed: schema_faults(packages, scratch, changed)[0])
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)

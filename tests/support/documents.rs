@@ -50,6 +50,10 @@ const COMMANDS: &[(&str, Trial)] = &[
     ),
     ("portcullis", Trial::Run),
     ("target/debug/portcullis", Trial::Run),
+    (
+        "curl -i --resolve",
+        Trial::Left("needs a gateway in a cluster"),
+    ),
     ("curl", Trial::Run),
     (
         "openssl x509",
@@ -86,6 +90,10 @@ const COMMANDS: &[(&str, Trial)] = &[
     ),
     ("cargo", Trial::Left("measures for minutes to hours")),
     ("docker", Trial::Left("pulls images and runs containers")),
+    (
+        "export",
+        Trial::Left("the scene has set what the commands after it read"),
+    ),
     (
         "kubectl",
         Trial::Left("needs a cluster; CI builds and checks the manifests without one"),
