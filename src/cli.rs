@@ -24,6 +24,7 @@ pub mod copy;
 pub mod credential;
 pub mod edges;
 pub mod explain;
+pub mod health;
 pub mod import;
 pub mod instant;
 pub mod jwks;
@@ -88,6 +89,8 @@ pub enum Command {
     Import(import::Arguments),
     /// Show how the authority is
     Stats(stats::Arguments),
+    /// Ask whether an authority is ready, as the health check of a container does
+    Health(health::Arguments),
     /// Make a credential for a caller of the authority
     Credential(credential::Arguments),
     /// Copy the authority's store, while it runs, into a file beside it
@@ -146,6 +149,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Streams(arguments) => streams::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
         Command::Stats(arguments) => stats::run(&arguments, output),
+        Command::Health(arguments) => health::run(&arguments, output),
         Command::Credential(arguments) => credential::run(&arguments, output),
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Migrate(arguments) => migrate::run(&arguments, output),

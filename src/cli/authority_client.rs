@@ -72,20 +72,37 @@ impl Client {
     ///
     /// [`ClientError::Read`], [`ClientError::Certificate`] and [`ClientError::Credential`].
     pub fn new(arguments: &Arguments) -> Result<Self, ClientError> {
+        let authority = arguments.certificate_authority.as_deref();
+        Ok(Self {
+            credential: credential(arguments)?,
+            ..Self::without_credential(&arguments.authority, authority)?
+        })
+    }
+
+    /// A client that shows no credential, of the authority at this URL, which is trusted by the public
+    /// certificate authorities or by this one.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Read`] and [`ClientError::Certificate`].
+    pub fn without_credential(
+        url: &str,
+        certificate_authority: Option<&Path>,
+    ) -> Result<Self, ClientError> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             // Only one address is meant; a redirect would carry the credential elsewhere.
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_await_100(Some(BODY_WAIT));
-        if let Some(path) = &arguments.certificate_authority {
+        if let Some(path) = certificate_authority {
             let roots = RootCerts::new_with_certs(&certificates(path)?);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         Ok(Self {
             agent: config.build().into(),
-            base: arguments.authority.trim_end_matches('/').to_owned(),
-            credential: credential(arguments)?,
+            base: url.trim_end_matches('/').to_owned(),
+            credential: None,
         })
     }
 
@@ -142,10 +159,43 @@ impl Client {
         }
     }
 
+    /// Whether `GET` of a path says within this time that the server is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; of these [`ClientError::NotReady`] with what it says instead.
+    pub fn expect_ready(&self, path: &str, within: Duration) -> Result<(), ClientError> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(Some(within)).build();
+        let (status, body) = self.received(request.call())?;
+        match status.as_u16() {
+            200..=299 => Ok(()),
+            503 => Err(ClientError::NotReady(
+                String::from_utf8_lossy(&body).trim().to_owned(),
+            )),
+            other => Err(ClientError::Status(other)),
+        }
+    }
+
     fn answer<T: DeserializeOwned>(
         &self,
         response: Result<ureq::http::Response<Body>, ureq::Error>,
     ) -> Result<T, ClientError> {
+        let (status, body) = self.received(response)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(ClientError::Answer);
+        }
+        match serde_json::from_slice::<ProblemBody>(&body) {
+            Ok(problem) => Err(self.refused(problem)),
+            Err(_) => Err(ClientError::Status(status.as_u16())),
+        }
+    }
+
+    /// The status and the body of what was answered.
+    fn received(
+        &self,
+        response: Result<ureq::http::Response<Body>, ureq::Error>,
+    ) -> Result<(ureq::http::StatusCode, Vec<u8>), ClientError> {
         let failed = |source| {
             let error = ClientError::of(&self.base, source);
             if error.is_hung_up() {
@@ -162,13 +212,7 @@ impl Client {
             .limit(MAX_ANSWER_BYTES)
             .read_to_vec()
             .map_err(failed)?;
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(ClientError::Answer);
-        }
-        match serde_json::from_slice::<ProblemBody>(&body) {
-            Ok(problem) => Err(self.refused(problem)),
-            Err(_) => Err(ClientError::Status(status.as_u16())),
-        }
+        Ok((status, body))
     }
 
     /// Whether the peer at this address, which did not understand plain HTTP, speaks TLS, or the other

@@ -112,6 +112,9 @@ pub enum ClientError {
     /// The authority failed to do it.
     #[error("the authority cannot do it at present: {}", printable(&.0.detail))]
     Unable(Box<ProblemBody>),
+    /// The server says that it is not ready, and why.
+    #[error("it is not ready: {}", printable(.0))]
+    NotReady(String),
 }
 
 /// Why a certificate is not trusted.
@@ -212,6 +215,7 @@ impl ClientError {
                 | Self::Role(_)
                 | Self::Refused(_)
                 | Self::Unable(_)
+                | Self::NotReady(_)
                 | Self::Status(_)
                 | Self::Answer(_)
         )
@@ -267,7 +271,7 @@ impl ClientError {
             Self::NoCredential | Self::UnknownCredential => 6,
             Self::Role(_) => 7,
             Self::Refused(_) => 8,
-            Self::Unable(_) => 9,
+            Self::Unable(_) | Self::NotReady(_) => 9,
             Self::Read { .. } | Self::Input(_) | Self::Certificate(_) | Self::Credential => 10,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::access::guarded;
 use super::super::certificate::{make_certificate, make_certificate_with};
 use super::super::connections::with_tls;
-use super::super::process::{Authority, ISSUER, binary, credential, directory, serve};
+use super::super::process::{Authority, ISSUER, binary, credential, directory, serve, until};
 use super::run;
 
 fn file(directory: &Path, name: &str, text: &str) -> String {
@@ -214,6 +214,35 @@ fn a_certificate_and_a_key_that_are_of_no_use_are_told_by_their_files() {
     );
     let missing = "/nowhere/server.key";
     serve_says(&certificate, missing, 10, &[missing, "No such file"]);
+}
+
+#[test]
+fn health_says_whether_an_authority_is_ready_and_why_not() {
+    let (directory, other) = (directory(), directory());
+    credential(directory.path(), "admin", "console");
+    let authority = guarded(directory.path()).with_credential("two\nlines");
+    let ready = (0, "ready\n".to_owned(), String::new());
+    assert_eq!(run(&authority, &["health"]), ready, "no credential is read");
+    let absent = ["health", "--path", "/absent"];
+    let (code, output, errors) = run(&authority, &absent);
+    assert_eq!((code, output.as_str()), (4, ""), "{errors}");
+
+    fs::remove_file(directory.path().join("data/authority.redb")).unwrap();
+    // It looks for its file once a second.
+    until(|| run(&authority, &["health"]) != ready);
+    let (code, output, errors) = run(&authority, &["health"]);
+    assert_eq!((code, output.as_str()), (9, ""), "{errors}");
+    let why = "error: it is not ready: the store's file was taken away\n";
+    assert_eq!(errors, why);
+    authority.kill();
+
+    let envoy = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nLIVE\n");
+    let (tls, certificate) = with_tls(other.path());
+    let asked = ["health", "--authority", &envoy, "--path", "/ready"];
+    assert_eq!(run(&tls, &asked), ready);
+    assert_eq!(run(&tls, &["health"]).0, 5);
+    let trusting = ["health", "--certificate-authority", &certificate];
+    assert_eq!(run(&tls, &trusting), ready);
 }
 
 /// A server that closes connections without TLS.
