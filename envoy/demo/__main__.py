@@ -41,7 +41,7 @@ def up():
 def keys():
     make_keys()
     say("new keys are in target/demo, what Envoy is to know of them in target/demo/demo.env")
-    say("now: docker compose -f envoy/docker-compose.yaml up")
+    say("how to start an Envoy with it is at the top of envoy/envoy.yaml")
     return 0
 
 
