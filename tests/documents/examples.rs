@@ -109,8 +109,7 @@ fn the_options_that_the_examples_start_an_authority_with_exist() {
     let output = Command::new(program()).args(["serve", "--help"]).output();
     let help = String::from_utf8(output.unwrap().stdout).unwrap();
     for (name, least) in [
-        ("docker-compose.yaml", 3),
-        ("docker-compose.replicas.yaml", 15),
+        ("docker-compose.yaml", 9),
         ("kubernetes/base/authority.yaml", 6),
         ("kubernetes/components/replicas/authority.yaml", 7),
     ] {

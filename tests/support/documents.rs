@@ -89,7 +89,11 @@ const COMMANDS: &[(&str, Trial)] = &[
         Trial::Left("builds the module for minutes; CI runs the verbs themselves"),
     ),
     ("cargo", Trial::Left("measures for minutes to hours")),
-    ("docker", Trial::Left("pulls images and runs containers")),
+    (
+        "docker",
+        Trial::Left("pulls images and runs containers; .ci/images runs those of the demo"),
+    ),
+    ("cosign", Trial::Left("signs with a key of the reader's")),
     (
         "export",
         Trial::Left("the scene has set what the commands after it read"),
