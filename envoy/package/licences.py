@@ -13,23 +13,20 @@ from pathlib import Path
 NAMES = ("licen[cs]e*", "LICEN[CS]E*", "COPYING*", "NOTICE*", "UNLICENSE*")
 
 
-def metadata(target):
-    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def cargo(*arguments):
+    return subprocess.run(["cargo", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def compiled_in(target):
     """The packages that the product needs when it runs, those of this repository left out."""
-    found = metadata(target)
-    nodes = {node["id"]: node for node in found["resolve"]["nodes"]}
-    seen, waiting = set(), [found["resolve"]["root"]]
-    while waiting:
-        node = nodes[waiting.pop()]
-        if node["id"] in seen:
-            continue
-        seen.add(node["id"])
-        waiting += [it["pkg"] for it in node["deps"] if any(kind["kind"] is None for kind in it["dep_kinds"])]
-    return [package for package in found["packages"] if package["id"] in seen and package["source"]]
+    # `metadata` knows where packages are, but not which features are on without those of the tests.
+    tree = cargo("tree", "--locked", "--target", target, "--edges", "normal", "--prefix", "none", "--format", "{p}")
+    names = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
+    found = json.loads(cargo("metadata", "--locked", "--format-version", "1", "--filter-platform", target))
+    packages = [it for it in found["packages"] if (it["name"], f"v{it['version']}") in names]
+    if len(packages) != len(names):
+        sys.exit(f"expected {len(names)} packages, found {len(packages)}")
+    return [package for package in packages if package["source"]]
 
 
 def texts(package):
