@@ -32,6 +32,8 @@ fn the_schema_takes_every_configuration_that_is_shown_as_it_stands() {
     let schema = schema();
     let place = tempfile::tempdir().unwrap();
     let mut paths = files("envoy", "yaml");
+    // It has merge keys, which Compose knows and Envoy does not, and no configuration.
+    paths.retain(|path| !path.ends_with("envoy/docker-compose.yaml"));
     let documents = documents();
     let blocks = documents.iter().flat_map(Document::blocks);
     let blocks = blocks.filter(|block| block.language == "yaml");
