@@ -31,8 +31,14 @@ def by(labels, series):
     return f"sum by ({labels}) ({series})"
 
 
-def quantiles(buckets, *shares):
-    return [(f"histogram_quantile({share}, {by('le', rate(buckets))})", f"p{round(share * 100)}") for share in shares]
+def quantiles(buckets, *shares, window="$__rate_interval"):
+    counts = by("le", f"rate({buckets}[{window}])")
+    return [(f"histogram_quantile({share}, {counts})", f"p{round(share * 100)}") for share in shares]
+
+
+def rare(buckets, *shares):
+    """Of what does not happen every minute: over the last hour."""
+    return quantiles(buckets, *shares, window="1h")
 
 
 def refused(*conditions):
@@ -116,7 +122,7 @@ ROWS = [
          [(by("revoked", rate(authority("portcullis_checks_total"))), "revoked: {{revoked}}")]),
         ("graph", "Answers, by status", "reqps",
          [(by("status", rate(authority("portcullis_http_responses_total"))), "{{status}}")]),
-        ("graph", "Building a generation", "s", quantiles(authority("portcullis_generation_build_seconds_bucket"), 0.5, 0.99)),
+        ("graph", "Building a generation, last hour", "s", rare(authority("portcullis_generation_build_seconds_bucket"), 0.5, 0.99)),
         ("graph", "Keeper", "short", [(authority("portcullis_keeper"), "{{instance}}")]),
         ("graph", "Age of what is in memory", "s", [(authority("portcullis_store_age_seconds"), "{{instance}}")]),
         ("graph", "Edges' clocks ahead", "s", [(authority("portcullis_clock_difference_seconds"), "{{instance}}")]),
@@ -124,10 +130,10 @@ ROWS = [
     ("Signals", [
         ("graph", "Signals, by outcome", "reqps",
          [(by("receiver, outcome", rate(authority("portcullis_signals_total"))) + " > 0", "{{receiver}}, {{outcome}}")]),
-        ("graph", "Signals refused, an hour", "short",
+        ("graph", "Signals refused, last hour", "short",
          [(by("receiver, outcome", f"increase({authority('portcullis_signals_total', f'outcome!~{chr(34)}{IN_ORDER}{chr(34)}')}[1h])")
            + " > 0", "{{receiver}}, {{outcome}}")]),
-        ("graph", "From arrival to the disk", "s", quantiles(authority("portcullis_signal_duration_seconds_bucket"), 0.5, 0.99)),
+        ("graph", "From a signal's arrival to the disk, last hour", "s", rare(authority("portcullis_signal_duration_seconds_bucket"), 0.5, 0.99)),
         ("graph", "Age of issuers' keys", "s", [(authority("portcullis_issuer_keys_age_seconds"), "{{issuer}}, {{of}}")]),
         ("graph", "Streams that deliver", "short", [(authority("portcullis_stream_enabled"), "{{stream}}")]),
         ("graph", "Calls to transmitters", "reqps",
@@ -140,16 +146,16 @@ ROWS = [
          [(f"max by (window) ({authority('portcullis_session_users_active')})", "{{window}}")]),
         ("graph", "Sessions that have ended, by cause", "reqps",
          [(by("cause", rate(authority("portcullis_sessions_ended_total"))), "{{cause}}")]),
-        ("graph", "How long sessions last", "s", quantiles(authority("portcullis_session_duration_seconds_bucket"), 0.5, 0.9)),
+        ("graph", "How long sessions last, last hour", "s", rare(authority("portcullis_session_duration_seconds_bucket"), 0.5, 0.9)),
         ("graph", "Signing out", "reqps",
          [(by("scope, outcome", rate(authority("portcullis_sign_outs_total"))), "{{scope}}, {{outcome}}")]),
-        ("graph", "Sessions that look stolen, an hour", "short",
+        ("graph", "Sessions that look stolen, last hour", "short",
          [(by("kind", f"increase({authority('portcullis_suspicions_total')}[1h])"), "{{kind}}")]),
-        ("graph", "Events for the webhook, an hour", "short",
+        ("graph", "Events for the webhook, last hour", "short",
          [(by("outcome", f"increase({authority('portcullis_webhook_events_total')}[1h])"), "{{outcome}}")]),
         ("graph", "Reports of edges", "reqps",
          [(by("outcome", rate(authority("portcullis_session_reports_total"))), "{{outcome}}")]),
-        ("graph", "Calls to the registry in Redis", "s", quantiles(authority("portcullis_session_registry_seconds_bucket"), 0.5, 0.99)),
+        ("graph", "Registry of sessions answers", "short", [(authority("portcullis_session_registry_connected"), "{{instance}}")]),
     ]),
 ]
 

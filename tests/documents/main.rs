@@ -24,6 +24,7 @@ mod shell_blocks;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
+mod watching;
 mod words;
 
 use std::fs;

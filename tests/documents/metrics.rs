@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 
 use super::support::{Authority, ISSUER, jwks};
-use super::{Document, document, documents};
+use super::{Document, document, documents, files};
 
 /// Ends of names that a scraper sees beside the name itself.
 const ENDS: [&str; 4] = ["_total", "_bucket", "_count", "_sum"];
@@ -16,6 +16,13 @@ const DETAILS: [&str; 2] = ["portcullis_denied", "portcullis_served"];
 
 /// The authority's metrics, as its page declares them.
 fn of_the_authority() -> BTreeSet<String> {
+    let page = page_of_the_authority();
+    let declared = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = declared.filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+fn page_of_the_authority() -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("signals.json");
     fs::write(directory.path().join("jwks.json"), jwks(&["es256"])).unwrap();
@@ -31,10 +38,7 @@ fn of_the_authority() -> BTreeSet<String> {
     let authority = Authority::start_with(&["--signals", file.to_str().unwrap()]);
     // What is counted by route and by answer is shown when there is one.
     authority.is_revoked(&json!({"issuer": ISSUER, "sid": "s"}));
-    let (_, page) = authority.get("/metrics");
-    let declared = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let names = declared.filter_map(|line| line.split(' ').next());
-    names.map(str::to_owned).collect()
+    authority.get("/metrics").1
 }
 
 /// Those of edges, as Prometheus has them, from the table that the tests with Envoy hold to what Envoy
@@ -66,10 +70,26 @@ fn alternatives(name: &str) -> Vec<String> {
     vec![before.trim_end_matches('_').to_owned()]
 }
 
-/// Every word of the documents for operators that looks like a metric, in queries and alerts too.
+/// Every word of the documents for operators that looks like a metric.
 fn named() -> BTreeSet<String> {
     let mut documents = documents();
     documents.retain(is_for_operators);
+    named_in(&documents)
+}
+
+/// The same in the alerts, their cases and the dashboard.
+fn asked_for() -> BTreeSet<String> {
+    let yaml = files("envoy/observability", "yaml");
+    let json = files("envoy/observability", "json");
+    let files: Vec<_> = yaml
+        .iter()
+        .chain(&json)
+        .map(|path| Document::at(path))
+        .collect();
+    named_in(&files)
+}
+
+fn named_in(documents: &[Document]) -> BTreeSet<String> {
     let is_letter = |letter: char| letter == '_' || letter.is_ascii_lowercase();
     let words = documents.iter().flat_map(|document| {
         let words = document.text.split(move |letter| !is_letter(letter));
@@ -94,12 +114,13 @@ fn without_end(name: &str) -> &str {
 fn there_is_every_metric_that_the_documents_name() {
     let (authority, edges) = (of_the_authority(), of_edges());
     assert!(edges.len() > 15, "{edges:?}");
-    let named = named();
+    let (named, asked_for) = (named(), asked_for());
     assert!(named.len() > 30, "{named:?}");
-    for name in &named {
+    assert!(asked_for.len() > 50, "{asked_for:?}");
+    for name in named.union(&asked_for) {
         let is_of_the_authority = authority.contains(without_end(name));
         let begin = name.trim_end_matches('_');
-        let is_of_edges = edges.contains(begin)
+        let is_of_edges = edges.contains(without_end(begin))
             || name.ends_with('_') && edges.iter().any(|edge| edge.starts_with(name));
         assert!(is_of_the_authority || is_of_edges, "{name}");
     }
@@ -113,4 +134,37 @@ fn the_documents_name_every_metric_of_the_authority() {
         .collect();
     let missing: Vec<_> = of_the_authority().difference(&named).cloned().collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Those that the alert on signals leaves out, or takes for what anyone can cause.
+#[test]
+fn there_is_every_outcome_of_signals_that_the_alert_names() {
+    let page = page_of_the_authority();
+    let rules = document("envoy/observability/rules.yaml");
+    let lists = rules
+        .split("outcome!~\"")
+        .skip(1)
+        .chain(rules.split("outcome=~\"").skip(1));
+    let lists = lists.map(|behind| behind.split('"').next().unwrap());
+    let lists: Vec<Vec<&str>> = lists.map(|list| list.split('|').collect()).collect();
+    let [ordinary, of_strangers] = lists.as_slice() else {
+        panic!("expected two lists, found {lists:?}");
+    };
+    for outcome in ordinary {
+        let is_one = |line: &str| {
+            line.starts_with("portcullis_signals_total")
+                && line.contains(&format!("outcome=\"{outcome}\""))
+        };
+        assert!(page.lines().any(is_one), "{outcome}");
+    }
+    // What the first half leaves out and the second does not have goes unheard.
+    let of_order = [
+        "accepted", "recorded", "repeated", "ignored", "active", "inactive",
+    ];
+    let left_out: Vec<_> = ordinary
+        .iter()
+        .filter(|it| !of_order.contains(it))
+        .collect();
+    assert_eq!(left_out, of_strangers.iter().collect::<Vec<_>>());
+    assert_eq!(ordinary.len(), of_order.len() + of_strangers.len());
 }

@@ -1,15 +1,13 @@
 //! Tables that are made from lists which the tests decide by too; `./build.sh readme` writes them anew.
-//! And the tables of limits and of alerts.
+//! And the table of limits.
 
 use std::collections::BTreeSet;
 use std::{env, fs};
 
-use portcullis::gate::Reason;
 use portcullis::revocation::MAX_BATCH_CHANGES;
 use portcullis::token::{
     LARGEST_MAX_TOKEN_BYTES, MAX_JSON_DEPTH, MAX_JWK_SET_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
 };
-use regex_lite::Regex;
 use serde_json::Value;
 
 use super::{document, documents, root, rows};
@@ -152,33 +150,5 @@ fn the_limits_are_those_of_the_code() {
     ] {
         let row = rows.iter().find(|row| row[0] == what).unwrap();
         assert!(row[1].starts_with(&limit), "{what}: {limit}");
-    }
-}
-
-#[test]
-fn every_alert_has_a_row_that_says_what_to_do() {
-    let text = document("envoy/operations.md");
-    let alerts: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "))
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let rows = rows(&text, "| alert | what users notice | what to do |");
-    let answered: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
-    assert_eq!(alerts, answered);
-    assert!(!alerts.is_empty());
-}
-
-#[test]
-fn the_alert_on_503_goes_by_the_reasons_for_it() {
-    let text = document("envoy/operations.md");
-    let (_, behind) = text.split_once("reason=~\"").unwrap();
-    let (reasons, _) = behind.split_once('"').unwrap();
-    // As Prometheus anchors it.
-    let reasons = Regex::new(&format!("^(?:{reasons})$")).unwrap();
-    for reason in Reason::ALL {
-        let is_503 = reason.problem().status == 503;
-        let label = reason.label();
-        assert_eq!(reasons.is_match(label), is_503, "{label}");
     }
 }

@@ -46,3 +46,4 @@ mod tls;
 mod trailers;
 mod vectors;
 mod verdicts;
+mod watching;

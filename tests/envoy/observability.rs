@@ -12,7 +12,7 @@ const REVOCATION: &str = include_str!("../../envoy/revocation.md");
 
 /// The rules of `envoy/envoy.yaml` that make labels of parts of names, read without a YAML parser:
 /// each is a line `- tag_name: …` and a line `regex: '…'`.
-fn stats_tags() -> Value {
+pub(crate) fn stats_tags() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/envoy.yaml");
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let (_, section) = text.split_once("stats_tags:").expect("stats_tags");

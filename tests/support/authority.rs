@@ -55,6 +55,11 @@ impl Authority {
 
     /// One that knows the keys of tokens, and whose edges may act for users.
     pub(crate) fn for_users(arguments: &[&str]) -> Self {
+        Self::for_users_with(&json!({}), arguments)
+    }
+
+    /// The same, with more members in the authority's own file.
+    pub(crate) fn for_users_with(members: &Value, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let secret = |role| credential(directory.path(), role, role);
         let secrets = Secrets {
@@ -66,7 +71,11 @@ impl Authority {
         let keys = directory.path().join("jwks.json");
         fs::write(&keys, jwks(&["rs256", "es256", "eddsa"])).expect("a file to write");
         let issuer = json!({"issuer": ISSUER, "keys": {"jwks_file": keys}});
-        fs::write(&file, json!({"issuers": [issuer]}).to_string()).expect("a file to write");
+        let mut settings = json!({"issuers": [issuer]});
+        for (name, member) in members.as_object().expect("an object") {
+            settings[name] = member.clone();
+        }
+        fs::write(&file, settings.to_string()).expect("a file to write");
         let file = file.to_str().expect("a path in UTF-8").to_owned();
         let arguments = [&["--config", &*file], arguments].concat();
         Self::start_in(directory, secrets, &arguments)

@@ -142,6 +142,11 @@ impl Envoy {
         counts("B3.6e+06(") - counts(&format!("B{microseconds}("))
     }
 
+    /// Where its admin interface is.
+    pub(crate) const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// All metrics as Prometheus reads them.
     pub(crate) fn prometheus(&self) -> String {
         admin_page(self.admin, "/stats/prometheus")

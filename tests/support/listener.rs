@@ -22,7 +22,7 @@ pub(crate) struct Listener {
     name: String,
     gatekeeper: Gatekeeper,
     max_request_headers_kb: Option<u32>,
-    access_log_format: Option<&'static str>,
+    access_logs: Vec<Value>,
     tells_reasons: bool,
     /// The file that Envoy reads the filter that decides from, where that can be replaced.
     discovered_at: Option<PathBuf>,
@@ -60,7 +60,7 @@ impl Listener {
             name: name.to_owned(),
             gatekeeper,
             max_request_headers_kb: None,
-            access_log_format: None,
+            access_logs: Vec::new(),
             tells_reasons: false,
             discovered_at: None,
             first_filter: None,
@@ -170,8 +170,13 @@ impl Listener {
     }
 
     /// With an access log of this format, which goes into Envoy's own log.
-    pub(crate) const fn with_access_log(mut self, format: &'static str) -> Self {
-        self.access_log_format = Some(format);
+    pub(crate) fn with_access_log(self, format: &str) -> Self {
+        self.with_access_logger(access_log(format))
+    }
+
+    /// With an access log as Envoy is configured with it.
+    pub(crate) fn with_access_logger(mut self, logger: Value) -> Self {
+        self.access_logs.push(logger);
         self
     }
 
@@ -232,7 +237,7 @@ impl Listener {
                     "forward_client_cert_details": self.forwards_certificates,
                     // Names that their holder has chosen, beside the hash.
                     "set_current_client_cert_details": {"subject": true, "uri": true, "dns": true},
-                    "access_log": self.access_log_format.map(access_log).as_slice(),
+                    "access_log": self.access_logs,
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "local_reply_config": {"mappers": mappers.as_slice()},
                     "upgrade_configs": upgrades,
