@@ -50,8 +50,8 @@ IN_ORDER = "accepted|recorded|repeated|ignored|active|inactive"
 # Of each row: title, and its panels.
 ROWS = [
     ("At a glance", [
-        ("stat", "Requests", "reqps", [(f"sum({rate(edge('portcullis_requests'))})", "")]),
-        ("stat", "Refused", "percentunit",
+        ("stat", "Requests a second", "reqps", [(f"sum({rate(edge('portcullis_requests'))})", "")]),
+        ("stat", "Refused, share", "percentunit",
          [(f"sum({rate(refused())}) / (sum({rate(edge('portcullis_requests'))}) > 0) or vector(0)", "")]),
         ("stat", "Edges without a feed", "none",
          [(f"count({edge('portcullis_feed_loaded')} == 0) or vector(0)", "")], HEALTH),
@@ -81,7 +81,7 @@ ROWS = [
          [(edge("portcullis_feed_sequence"), "{{instance}}"),
           (f"max({authority('portcullis_feed_sequence')})", "authority")]),
         ("graph", "Calls to the authority that fail", "reqps",
-         [(by("instance, reason", rate(edge("portcullis_feed_failures"))), "{{instance}}, {{reason}}")]),
+         [(by("instance, reason", rate(edge("portcullis_feed_failures"))) + " > 0", "{{instance}}, {{reason}}")]),
         ("graph", "What comes from the authority", "reqps",
          [(f"sum({rate(edge('portcullis_feed_' + name))})", name)
           for name in ("batches", "changes", "heartbeats", "generations")]),
@@ -146,7 +146,7 @@ ROWS = [
          [(f"max by (window) ({authority('portcullis_session_users_active')})", "{{window}}")]),
         ("graph", "Sessions that have ended, by cause", "reqps",
          [(by("cause", rate(authority("portcullis_sessions_ended_total"))), "{{cause}}")]),
-        ("graph", "How long sessions last, last hour", "s", rare(authority("portcullis_session_duration_seconds_bucket"), 0.5, 0.9)),
+        ("graph", "Length of sessions, last hour", "s", rare(authority("portcullis_session_duration_seconds_bucket"), 0.5, 0.9)),
         ("graph", "Signing out", "reqps",
          [(by("scope, outcome", rate(authority("portcullis_sign_outs_total"))), "{{scope}}, {{outcome}}")]),
         ("graph", "Sessions that look stolen, last hour", "short",

@@ -163,7 +163,7 @@ fn there_is_every_outcome_of_signals_that_the_alert_names() {
     ];
     let left_out: Vec<_> = ordinary
         .iter()
-        .filter(|it| !of_order.contains(it))
+        .filter(|it| !of_order.contains(*it))
         .collect();
     assert_eq!(left_out, of_strangers.iter().collect::<Vec<_>>());
     assert_eq!(ordinary.len(), of_order.len() + of_strangers.len());

@@ -69,7 +69,7 @@ fn every_alert_has_a_row_that_says_what_to_do_and_leads_there() {
 }
 
 #[test]
-fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
+fn every_alert_has_a_case_in_which_it_fires_and_nothing_fires_in_many() {
     let cases = read_yaml(&document(CASES));
     let mut fires = BTreeSet::new();
     let mut count = 0;

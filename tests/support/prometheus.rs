@@ -101,7 +101,7 @@ impl Prometheus {
             process,
             address,
             factor,
-            started: SystemTime::now(),
+            started: now(),
             directory,
         };
         let is_ready = || {

@@ -57,7 +57,7 @@ impl Scene {
             "secret_file": files.path().join("secret"),
         });
         let mut authority =
-            Authority::for_users_with(&json!({"webhook": webhook}), &["--signals", &signals]);
+            Authority::for_users_with(&json!({"webhook": webhook}), &["--signals", &*signals]);
         authority.revoke("session", "saved");
         let backup = authority.back_up();
         let other = authority.start_another();
@@ -215,7 +215,11 @@ impl Scene {
     fn restore_an_older_state(&self) {
         let mut authority = self.authority.borrow_mut();
         write_signals(&self.files, &self.idp, true);
-        let loads = || self.edge.log().matches("is in force, sequence 1").count();
+        let loads = || {
+            let log = self.edge.log();
+            let loaded = |line: &&str| line.ends_with("is in force, sequence 1");
+            log.lines().filter(loaded).count()
+        };
         let before = loads();
         authority.restore(&self.backup);
         drop(authority);
@@ -224,12 +228,12 @@ impl Scene {
 
     /// As often as is wanted.
     pub(super) fn end_the_other(&self) {
-        self.other.borrow_mut().take();
+        drop(self.other.borrow_mut().take());
     }
 
     /// The same.
     pub(super) fn end_the_stranger(&self) {
-        self.stranger.borrow_mut().take();
+        drop(self.stranger.borrow_mut().take());
     }
 
     /// A user whose token the stranger cannot decide about.
