@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! # role name sha256-of-the-secret
-//! admin console 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
+//! admin on-call 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
+//! viewer support 4b227777d4dd1fc61c6f884f48641d02b4d121d3fd328cb08b5531fcacdabf8a
 //! edge envoys d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
 //! edge+sign-out+sessions phones ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d
 //! scrape prometheus 4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce
@@ -50,6 +51,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub enum Role {
     /// Everything.
     Admin,
+    /// Read what an admin may read: revocations, sessions, edges, signals, streams and figures.
+    Viewer,
     /// Read the feed and check.
     Edge,
     /// Read the metrics.
@@ -161,11 +164,15 @@ impl Credentials {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Viewer, Self::Edge, Self::Scrape];
+
     /// The word for it in the file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
+            Self::Viewer => "viewer",
             Self::Edge => "edge",
             Self::Scrape => "scrape",
         }
@@ -178,8 +185,7 @@ impl Role {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        let mut all = [Self::Admin, Self::Edge, Self::Scrape].into_iter();
-        all.find(|role| role.name() == name)
+        Self::ALL.into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -235,8 +241,8 @@ pub enum CredentialsError {
     },
     /// A line is none of `role name hash`.
     #[error(
-        "credentials file `{}`, line {line}: expected `admin`, `edge` or `scrape`, a name and 64 \
-         hexadecimal digits; after `edge`, any of `+sign-out`, `+activity` and `+sessions`, each once",
+        "credentials file `{}`, line {line}: expected `admin`, `viewer`, `edge` or `scrape`, a name and \
+         64 hexadecimal digits; after `edge`, any of `+sign-out`, `+activity` and `+sessions`, each once",
         path.display()
     )]
     Line {
@@ -367,12 +373,23 @@ mod tests {
         let may = |caller: &Caller| Permission::ALL.map(|permission| caller.may(permission));
         assert_eq!(may(&of(Role::Edge, &[])), [false; 3]);
         assert_eq!(may(&of(Role::Scrape, &[])), [false; 3]);
+        assert_eq!(may(&of(Role::Viewer, &[])), [false; 3]);
         assert_eq!(may(&of(Role::Admin, &[])), [true; 3]);
         assert_eq!(may(&of(Role::Edge, &Permission::ALL)), [true; 3]);
         for permission in Permission::ALL {
             let caller = of(Role::Edge, &[permission]);
             assert_eq!(caller.role, Role::Edge);
             assert_eq!(caller.permissions, [permission]);
+        }
+    }
+
+    #[test]
+    fn only_an_admin_has_what_another_role_is_for() {
+        for role in Role::ALL {
+            assert!(Role::Admin.includes(role) && role.includes(role));
+            for other in Role::ALL.into_iter().filter(|other| *other != role) {
+                assert_eq!(role.includes(other), role == Role::Admin, "{role:?} {other:?}");
+            }
         }
     }
 
@@ -408,6 +425,8 @@ mod tests {
             &format!("edge+sign-out+sign-out name {hash}"),
             &format!("admin+sessions name {hash}"),
             &format!("scrape+activity name {hash}"),
+            &format!("viewer+sessions name {hash}"),
+            &format!("Viewer name {hash}"),
         ] {
             assert_eq!(
                 parse(&format!("edge a {hash}\n#\n{line}")),

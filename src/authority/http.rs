@@ -153,22 +153,26 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
     let guarded = |role, interface| door(role, None, interface);
     let for_users = |permission| door(Role::Edge, Some(permission), Interface::Edges);
     let admin = OpenApiRouter::new()
-        .routes(routes!(revocations::revoke, revocations::list))
-        .routes(routes!(revocations::entry))
-        .routes(routes!(revocations::issuer))
+        .routes(routes!(revocations::revoke))
         .routes(routes!(revocations::restore))
         .routes(routes!(import::import))
-        .routes(routes!(sessions::list))
-        .routes(routes!(signals::list))
-        .routes(routes!(edges::list))
-        .routes(routes!(streams::list, streams::create))
+        .routes(routes!(streams::create))
         .routes(routes!(streams::delete))
         .routes(routes!(streams::set_status))
         .routes(routes!(streams::verify))
-        .routes(routes!(operations::stats))
         .routes(routes!(operations::rotate))
         .routes(routes!(operations::back_up))
         .route_layer(guarded(Role::Admin, Interface::Operators));
+    let viewing = OpenApiRouter::new()
+        .routes(routes!(revocations::list))
+        .routes(routes!(revocations::entry))
+        .routes(routes!(revocations::issuer))
+        .routes(routes!(sessions::list))
+        .routes(routes!(signals::list))
+        .routes(routes!(edges::list))
+        .routes(routes!(streams::list))
+        .routes(routes!(operations::stats))
+        .route_layer(guarded(Role::Viewer, Interface::Operators));
     let monitoring = OpenApiRouter::new()
         .routes(routes!(operations::metrics))
         .route_layer(guarded(Role::Scrape, Interface::Operators));
@@ -191,6 +195,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .route_layer(for_users(Permission::Sessions));
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(admin)
+        .merge(viewing)
         .merge(monitoring)
         .merge(edge)
         .merge(activity)

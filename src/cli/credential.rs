@@ -13,7 +13,8 @@ use crate::authority::{Permission, Role, new_credential};
 /// The arguments of `portcullis credential`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What the caller may do: everything, read the feed and check, or read the metrics
+    /// What the caller may do: everything, read what an admin may read, read the feed and check, or read the
+    /// metrics
     #[arg(long, value_enum)]
     pub role: Role,
     /// What an edge may do besides: sign users out, report the activity of sessions, list and end
@@ -93,7 +94,7 @@ fn name(text: &str) -> Result<String, &'static str> {
 // By hand, so that the authority knows nothing of the command line.
 impl ValueEnum for Role {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Admin, Self::Edge, Self::Scrape]
+        &Self::ALL
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

@@ -34,6 +34,10 @@ impl utoipa::Modify for Security {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("admin", scheme("A credential with the role `admin`"));
         components.add_security_scheme(
+            "viewer",
+            scheme("A credential with the role `viewer` or `admin`"),
+        );
+        components.add_security_scheme(
             "edge",
             scheme("A credential with the role `edge` or `admin`"),
         );

@@ -118,7 +118,7 @@ pub(super) struct EdgesQuery {
 #[utoipa::path(
     get,
     path = "/v1/edges",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     params(EdgesQuery),
     responses(
         (status = 200, body = EdgesAnswer),

@@ -105,7 +105,7 @@ pub struct RotationRequest {
 #[utoipa::path(
     get,
     path = "/v1/stats",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     responses((status = 200, body = Stats))
 )]
 pub(super) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats> {

@@ -287,7 +287,7 @@ pub(super) async fn restore(
 #[utoipa::path(
     get,
     path = "/v1/revocations",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     params(ListQuery),
     responses(
         (status = 200, body = ListAnswer),
@@ -335,7 +335,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/revocations/{id}",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     params(("id" = String, Path, description = "`id` of the entry")),
     responses(
         (status = 200, body = EntryAnswer),
@@ -358,7 +358,7 @@ pub(super) async fn entry(
 #[utoipa::path(
     get,
     path = "/v1/issuers",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     params(IssuerQuery),
     responses(
         (status = 200, body = IssuerAnswer),

@@ -232,7 +232,7 @@ fn check_of(session: &Session) -> CheckRequest {
 #[utoipa::path(
     get,
     path = "/v1/sessions",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     params(SessionsQuery),
     responses(
         (status = 200, body = SessionsAnswer),

@@ -123,7 +123,7 @@ pub(super) struct SignalsQuery {
 #[utoipa::path(
     get,
     path = "/v1/signals",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     params(SignalsQuery),
     responses(
         (status = 200, body = SignalsAnswer),

@@ -162,7 +162,7 @@ const fn default_wait() -> u64 {
 #[utoipa::path(
     get,
     path = "/v1/streams",
-    security(("admin" = [])),
+    security(("viewer" = [])),
     responses(
         (status = 200, body = StreamsAnswer),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
