@@ -18,6 +18,7 @@
 //! | `configuration` | the authority's own file: which issuers it trusts, and what it does by itself |
 //! | `signals` | receivers: identity providers tell that a user has signed out |
 //! | [`http`], `server` | the interface, and the connections it is spoken over |
+//! | `console` | pages for people: the same interface, in a browser |
 //!
 //! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
 //! `history` (edges hear of it) → answer.
@@ -35,6 +36,7 @@ mod certificate;
 mod clock;
 mod clocks;
 mod configuration;
+mod console;
 mod credentials;
 mod edges;
 mod entry;
@@ -70,6 +72,7 @@ pub use configuration::{
     Configuration, Configured, ConfiguredFile, Document, Issuer, IssuerKeys, KeyServer, SessionEnd,
     SessionLimits, StatusListSource,
 };
+pub use console::ConsoleAccess;
 pub use credentials::{
     Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,
 };
@@ -94,11 +97,15 @@ pub use store::{
     DatabaseError, Encrypted, Encryption, End, Holder, Loss, MAX_LEASE, Migrated, Replica,
     SecretKey, SecretKeyError, StoreError, StorePlace, Taken, copy_store,
 };
-pub use text::chain_of;
+pub(crate) use text::bare;
+#[cfg(not(fuzzing))]
+pub(crate) use text::is_seen;
+pub use text::{chain_of, printable};
 pub use verifier::{VerifierError, trusted_certificates};
 pub use webhook::{SecretError, WebhookError};
 
 use clocks::Clocks;
+use console::Console;
 use edges::EdgeWatch;
 use feed::Publisher;
 use history::History;
@@ -141,6 +148,8 @@ pub struct Settings {
     /// Where the registry of sessions is that other authorities have too; without an address, it is in
     /// memory.
     pub sessions: Option<RegistryAddress>,
+    /// Whether there are pages for people, and how their cookie is kept.
+    pub console: ConsoleAccess,
 }
 
 /// A database that several authorities have their store in.
@@ -206,6 +215,8 @@ pub struct Authority {
     /// Which edges poll, and how far they are.
     edges: EdgeWatch,
     refusals: http::Refusals,
+    /// Pages for people.
+    console: Option<Arc<Console>>,
     limits: Limits,
     /// Who may keep segments of the filter.
     segment_caching: SegmentCaching,
@@ -314,6 +325,7 @@ impl Authority {
             clocks: Clocks::new(settings.limits.clock_skew),
             edges: EdgeWatch::new(),
             refusals: http::Refusals::default(),
+            console: Console::of(settings.console, &access, &settings.configuration.issuers),
             limits: settings.limits,
             segment_caching: settings.segment_caching,
             access,

@@ -81,6 +81,10 @@ pub struct Caller {
     pub name: Arc<str>,
 }
 
+/// A credential without its secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CredentialId([u8; 32]);
+
 /// Which callers are served.
 #[derive(Clone, Debug)]
 pub enum Access {
@@ -125,7 +129,17 @@ impl Credentials {
     /// The caller that this secret belongs to.
     #[must_use]
     pub fn caller(&self, secret: &str) -> Option<Caller> {
-        let hash: [u8; 32] = Sha256::digest(secret).into();
+        self.recognise(secret).map(|(_, caller)| caller)
+    }
+
+    /// The same, with what it is known by from then on, so that the secret need not be kept.
+    pub(super) fn recognise(&self, secret: &str) -> Option<(CredentialId, Caller)> {
+        let id = CredentialId(Sha256::digest(secret).into());
+        Some((id, self.known(id)?))
+    }
+
+    /// The caller of a credential that was recognised before, if it is still in the file.
+    pub(super) fn known(&self, CredentialId(hash): CredentialId) -> Option<Caller> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.callers.get(&hash).cloned()
     }
@@ -160,6 +174,14 @@ impl Credentials {
                 "the changed credentials are not usable; those from before stay in force"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+impl CredentialId {
+    /// That of no secret that is known.
+    pub(super) const fn for_test(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 }
 
@@ -388,7 +410,11 @@ mod tests {
         for role in Role::ALL {
             assert!(Role::Admin.includes(role) && role.includes(role));
             for other in Role::ALL.into_iter().filter(|other| *other != role) {
-                assert_eq!(role.includes(other), role == Role::Admin, "{role:?} {other:?}");
+                assert_eq!(
+                    role.includes(other),
+                    role == Role::Admin,
+                    "{role:?} {other:?}"
+                );
             }
         }
     }

@@ -16,35 +16,35 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Authority;
 use super::credentials::{Access, Caller, Permission, Role};
 use super::server::{ConnectionSlot, Interface, Peer};
 use super::signals::describe as describe_signals;
+use super::{Authority, console};
 
-mod body;
-mod check;
+pub(super) mod body;
+pub(super) mod check;
 mod description;
 mod draining;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
-mod edges;
+pub(super) mod edges;
 mod encoding;
 mod feed;
 mod import;
-mod operations;
+pub(super) mod operations;
 mod own_sessions;
 mod precondition;
 mod problem;
 mod refusals;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
-mod revocations;
+pub(super) mod revocations;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
-mod sessions;
+pub(super) mod sessions;
 mod sign_out;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
-mod signals;
+pub(super) mod signals;
 mod streams;
-mod users;
-mod visitor;
+pub(super) mod users;
+pub(super) mod visitor;
 
 use description::Description;
 pub(super) use description::operations_in;
@@ -58,7 +58,7 @@ pub use operations::{
     BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
     Stats,
 };
-use problem::Problem;
+pub(super) use problem::Problem;
 pub use problem::{ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
@@ -88,6 +88,9 @@ pub(super) fn router(authority: Arc<Authority>) -> Router {
     if let Some(receivers) = &authority.signals {
         let document = describe_signals(receivers);
         router = router.route("/v1/openapi-signals.json", described(document));
+    }
+    if let Some(console) = &authority.console {
+        router = router.merge(console::router(&authority, console));
     }
     router
         .fallback(async || Problem::not_found())
@@ -256,8 +259,19 @@ async fn require(
 }
 
 impl Authority {
-    /// Answers a caller that may not do what it asks for, and says so in the log once in a while.
+    /// Answers a caller that may not do what it asks for.
     fn refuse(&self, request: &Request, caller: Option<&Caller>, problem: Problem) -> Response {
+        self.tell_of_refusal(request, caller, &problem);
+        problem.into_response()
+    }
+
+    /// Says in the log, once in a while, that a caller may not do what it asks for.
+    pub(super) fn tell_of_refusal(
+        &self,
+        request: &Request,
+        caller: Option<&Caller>,
+        problem: &Problem,
+    ) {
         let address = request.extensions().get::<Peer>().map(|peer| peer.0);
         if let Some(times) = self.refusals.take(problem.code(), address, Instant::now()) {
             let path = request.extensions().get::<MatchedPath>();
@@ -271,7 +285,6 @@ impl Authority {
                 "refused a caller"
             );
         }
-        problem.into_response()
     }
 }
 

@@ -223,6 +223,12 @@ impl Metrics {
         self.checks.get_or_create(&CheckLabels { revoked }).inc();
     }
 
+    /// How many checks have found a token revoked.
+    pub(super) fn revoked_checks(&self) -> u64 {
+        let revoked = "true";
+        self.checks.get_or_create(&CheckLabels { revoked }).get()
+    }
+
     /// A request to sign a user out was answered: `done`, or with the code of a problem.
     pub(super) fn signed_out(&self, scope: SignOutScope, outcome: &str) {
         let labels = SignOutLabels {

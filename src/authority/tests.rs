@@ -30,6 +30,7 @@ pub(super) fn start_with(
         configuration: Configuration::default(),
         signals,
         sessions: None,
+        console: ConsoleAccess::Off,
     };
     let (stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings, Access::Machine, stopping);

@@ -49,6 +49,9 @@ impl Authority {
         if let Some(receivers) = &self.signals {
             receivers.begin(self);
         }
+        if let Some(console) = &self.console {
+            console.begin(self);
+        }
         import::resume(self);
         if let Access::Credentials(credentials) = &self.access {
             tokio::spawn(Arc::clone(credentials).follow());

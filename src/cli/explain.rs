@@ -20,9 +20,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
-use super::token_names::{bare, pasted, scheme_of};
+use super::token_names::{pasted, scheme_of};
 use super::validate::joined;
 use super::{CommandError, convert, mint};
+use crate::authority::bare;
 use crate::authority::to_hex;
 use crate::configuration::Fault;
 use crate::gate::{

@@ -5,20 +5,8 @@
 
 use std::fmt::Write as _;
 
-/// The text with every character escaped that does not show as itself: controls, direction marks,
-/// zero-width blanks, and unassigned code points. Marks that combine with the letter before them
-/// stay.
-pub(super) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_seen(letter) {
-            shown.push(letter);
-        } else {
-            shown.extend(letter.escape_default());
-        }
-    }
-    shown
-}
+use crate::authority::is_seen;
+pub(super) use crate::authority::printable;
 
 /// What is revoked, by the claim of tokens or at the client that belongs to its name, safe to print.
 pub(super) fn name_of_target(value: &str, claim: Option<&str>, client: Option<&str>) -> String {
@@ -45,17 +33,6 @@ pub(super) fn printable_json(json: &str) -> String {
         }
     }
     shown
-}
-
-/// The standard library knows which letters can be seen; behind another letter, it takes marks that
-/// are put on letters for such. Quotes and backslashes it escapes for another reason.
-fn is_seen(letter: char) -> bool {
-    if letter.is_ascii() {
-        return !letter.is_ascii_control();
-    }
-    let mut escaped = [0; 8];
-    let text = ["a", letter.encode_utf8(&mut escaped)].concat();
-    text.escape_debug().eq(text.chars())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(super) use database::database_address;
 pub use error::ServeError;
 
 use database::open_database;
-use doors::{door, door_for_signals, listen, refusal, url};
+use doors::{door, door_for_signals, expect_safe_console, listen, refusal, url};
 use settings::Files;
 use supervisor::Notice;
 
@@ -113,6 +113,10 @@ pub struct Arguments {
     /// Who may do what; `portcullis credential` makes its lines [default: every caller everything]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
+    /// Serve the console, pages for people with the role `admin` or `viewer`, at `/console`; where others can
+    /// connect, only over TLS
+    #[arg(long, requires = "credentials")]
+    pub console: bool,
     /// The certificate and its chain, PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
@@ -204,6 +208,7 @@ pub enum LogLevel {
 ///
 /// [`ServeError`].
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
+    expect_safe_console(arguments)?;
     let refusal = refusal(arguments);
     if let Some(lacking) = refusal {
         return Err(ServeError::Public {
@@ -301,6 +306,9 @@ async fn serve(
     authority.say_where(&url);
     let mut ready = json!({ "url": url, "feed_public_keys": authority.feed_public_keys() });
     let _ = writeln!(io::stderr(), "listening on {url}");
+    if arguments.console {
+        let _ = writeln!(io::stderr(), "serving the console at {url}/console");
+    }
     if let Some(door) = &for_signals {
         let url = self::url(door)?;
         let _ = writeln!(io::stderr(), "receiving signals on {url}");

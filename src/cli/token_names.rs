@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::authority::bare;
 use crate::gate::{ClaimSource, NamingRules, check_request_of};
 use crate::revocation::wire::{CheckRequest, Member, StatusReference};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
@@ -254,19 +255,6 @@ pub(super) fn scheme_of(pasted: &str) -> Option<&str> {
             .iter()
             .any(|it| word.eq_ignore_ascii_case(it))
     })
-}
-
-/// The token in what was pasted: a whole header, a token in quotes, or the token alone.
-pub(super) fn bare(pasted: &str) -> &str {
-    let mut text = pasted.trim().trim_matches(['"', '\'']).trim();
-    for word in ["authorization:", "bearer ", "dpop "] {
-        if let Some((start, rest)) = text.split_at_checked(word.len())
-            && start.eq_ignore_ascii_case(word)
-        {
-            text = rest.trim_start();
-        }
-    }
-    text
 }
 
 /// Whether a name of a file is the token itself.

@@ -23,6 +23,7 @@ fn each_role_may_do_its_own_and_no_credential_means_nothing() {
     let admin = credential(directory.path(), "admin", "console");
     let edge = credential(directory.path(), "edge", "envoys");
     let scrape = credential(directory.path(), "scrape", "prometheus");
+    let viewer = credential(directory.path(), "viewer", "support");
     let authority = guarded(directory.path());
     let statuses = |authority: &Authority| {
         let check = json!({"issuer": "i", "sid": "s"});
@@ -57,6 +58,24 @@ fn each_role_may_do_its_own_and_no_credential_means_nothing() {
     assert_eq!(
         statuses(&authority),
         [403, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]
+    );
+    let authority = authority.with_credential(&viewer);
+    assert_eq!(
+        statuses(&authority),
+        [403, 403, 200, 403, 200, 403, 403, 403, 403, 403, 200]
+    );
+    for path in [
+        "/v1/sessions",
+        "/v1/signals",
+        "/v1/edges",
+        "/v1/streams",
+        "/v1/issuers?issuer=i",
+    ] {
+        assert_eq!(authority.get(path).status, 200, "{path}");
+    }
+    assert_eq!(
+        authority.post("/v1/streams", &json!({"name": "s"})).status,
+        403
     );
     let authority = authority.with_credential(&admin);
     assert_eq!(statuses(&authority), [200; 11]);

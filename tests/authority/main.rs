@@ -19,6 +19,7 @@ mod certificate;
 mod clocks;
 mod command_line;
 mod connections;
+mod console;
 mod copy;
 mod crash;
 mod database;

@@ -18,6 +18,7 @@ mod activity;
 mod applications;
 mod attacks;
 mod configuration;
+mod console;
 mod cookies;
 mod cors;
 mod dpop;

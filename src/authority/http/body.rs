@@ -14,7 +14,7 @@ use crate::authority::strict;
 use crate::authority::text::causes;
 
 /// Every member of a revocation at its longest, every character escaped as `\u0000`.
-pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(in crate::authority) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a body may take; for an import, how long it may pause.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Its content type must be JSON, the one type that a page in a browser cannot send to a loopback
 /// address without a preflight.
 #[derive(Debug)]
-pub(super) struct JsonBody<T>(pub(super) T);
+pub(in crate::authority) struct JsonBody<T>(pub(in crate::authority) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
@@ -36,9 +36,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 }
 
 /// The same, together with its bytes.
-pub(super) struct ReadJson<T> {
-    pub(super) value: T,
-    pub(super) bytes: Bytes,
+pub(in crate::authority) struct ReadJson<T> {
+    pub(in crate::authority) value: T,
+    pub(in crate::authority) bytes: Bytes,
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ReadJson<T> {
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ReadJson<T> {
 }
 
 /// Refuses a request whose body is of another type; parameters like `charset` do not matter.
-pub(super) fn expect_type(request: &Request, expected: &str) -> Result<(), Problem> {
+pub(in crate::authority) fn expect_type(request: &Request, expected: &str) -> Result<(), Problem> {
     let found = request.headers().get("content-type");
     let found = found
         .and_then(|value| value.to_str().ok())
@@ -72,7 +72,8 @@ pub(super) async fn read_bytes(request: Request, limit: usize) -> Result<Bytes, 
     read(request.into_body(), limit).await
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+/// The bytes of a body of at most `limit` bytes.
+pub(in crate::authority) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     match timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_too_large(&error) => Err(Problem::too_large(limit)),

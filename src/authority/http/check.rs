@@ -49,7 +49,7 @@ const ISSUER_LIMIT: Duration = Duration::from_millis(500);
          body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn check(
+pub(in crate::authority) async fn check(
     State(authority): State<Arc<Authority>>,
     Extension(caller): Extension<Caller>,
     ReadJson { value, bytes }: ReadJson<CheckRequest>,

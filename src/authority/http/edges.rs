@@ -108,10 +108,10 @@ pub enum UnknownEdges {
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct EdgesQuery {
+pub(in crate::authority) struct EdgesQuery {
     /// How many at most, 1 to 10000; 100 by default.
     #[param(minimum = 1, maximum = 10000)]
-    limit: Option<usize>,
+    pub(in crate::authority) limit: Option<usize>,
 }
 
 /// The edges that follow the feed, and how far each has come.
@@ -125,7 +125,7 @@ pub(super) struct EdgesQuery {
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(
+pub(in crate::authority) async fn list(
     State(authority): State<Arc<Authority>>,
     query: Result<Query<EdgesQuery>, QueryRejection>,
 ) -> Result<Json<EdgesAnswer>, Problem> {
@@ -149,7 +149,7 @@ pub(super) async fn list(
 }
 
 /// Waits until edges have a change, as a request says.
-pub(super) async fn reached(
+pub(in crate::authority) async fn reached(
     authority: &Authority,
     sequence: u64,
     wait: Option<EdgeWait>,

@@ -108,7 +108,7 @@ pub struct RotationRequest {
     security(("viewer" = [])),
     responses((status = 200, body = Stats))
 )]
-pub(super) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats> {
+pub(in crate::authority) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats> {
     let readings = authority.readings();
     let generation = authority.feed.current().map(|generation| GenerationStats {
         number: generation.manifest.generation,

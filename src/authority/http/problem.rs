@@ -68,21 +68,31 @@ impl Problem {
         }
     }
 
-    #[cfg(test)]
-    pub(super) const fn status(&self) -> StatusCode {
+    /// What it is answered with.
+    pub(in crate::authority) const fn status(&self) -> StatusCode {
         self.status
     }
 
     /// For programs to act on.
-    pub(super) fn code(&self) -> &str {
+    pub(in crate::authority) fn code(&self) -> &str {
         &self.body.code
     }
 
-    pub(super) fn not_found() -> Self {
+    /// For people to read.
+    pub(in crate::authority) fn detail(&self) -> &str {
+        &self.body.detail
+    }
+
+    /// The status in words.
+    pub(in crate::authority) fn title(&self) -> &str {
+        &self.body.title
+    }
+
+    pub(in crate::authority) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "resource not found")
     }
 
-    pub(super) fn method_not_allowed() -> Self {
+    pub(in crate::authority) fn method_not_allowed() -> Self {
         let detail = "this path does not support the method";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
@@ -92,7 +102,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "credential_missing", detail)
     }
 
-    pub(super) fn forbidden(role: Role) -> Self {
+    /// Something that a page is about.
+    pub(in crate::authority) fn not_found_here(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    pub(in crate::authority) fn forbidden(role: Role) -> Self {
         let detail = format!("expected a credential with the role `{}`", role.name());
         Self::new(StatusCode::FORBIDDEN, "role_missing", detail)
     }
@@ -116,13 +131,27 @@ impl Problem {
         Self::new(StatusCode::MISDIRECTED_REQUEST, "host_not_loopback", detail)
     }
 
-    pub(super) fn cross_site() -> Self {
+    pub(in crate::authority) fn cross_site() -> Self {
         let detail = "refused a request that a browser says a page of another site has sent: \
                       there are no credentials that could show who asks";
         Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
     }
 
-    pub(super) fn too_many_connections(limit: usize) -> Self {
+    /// A form of the console that was not sent by the page that shows it.
+    pub(in crate::authority) fn not_from_the_console(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "form_refused", detail)
+    }
+
+    /// Too many attempts to sign in at the console.
+    pub(in crate::authority) fn too_many_attempts(wait_seconds: u64) -> Self {
+        let detail = format!(
+            "too many credentials that are not known came from this network: try again in {}",
+            counted(wait_seconds, "second", "seconds")
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
+    }
+
+    pub(in crate::authority) fn too_many_connections(limit: usize) -> Self {
         let detail = format!(
             "{limit} connections with this credential, or of this kind, are being answered \
              already; that is all there may be"
@@ -134,7 +163,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+    pub(in crate::authority) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "request_invalid", detail)
     }
 
@@ -155,7 +184,7 @@ impl Problem {
     }
 
     /// A request that matches its schema and still cannot be carried out.
-    pub(super) fn out_of_bounds(detail: impl Into<String>) -> Self {
+    pub(in crate::authority) fn out_of_bounds(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "out_of_bounds", detail)
     }
 
@@ -198,7 +227,7 @@ impl Problem {
     }
 
     /// A session that is not the user's, or does not exist.
-    pub(super) fn session_not_found() -> Self {
+    pub(in crate::authority) fn session_not_found() -> Self {
         let detail = "the user has no such session";
         Self::new(StatusCode::NOT_FOUND, "session_not_found", detail)
     }
@@ -304,7 +333,7 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "keys_changed", detail)
     }
 
-    pub(super) fn internal() -> Self {
+    pub(in crate::authority) fn internal() -> Self {
         let detail = "see the authority's log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }

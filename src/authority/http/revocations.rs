@@ -165,28 +165,28 @@ pub(super) struct IssuerQuery {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
+pub(in crate::authority) struct ListQuery {
     /// Only of this kind.
-    kind: Option<Kind>,
+    pub(in crate::authority) kind: Option<Kind>,
     /// Only of this issuer.
-    issuer: Option<String>,
+    pub(in crate::authority) issuer: Option<String>,
     /// Only with this name. Of `claim` and `subject_and_client` only with what is in `claim` and `client`.
-    value: Option<String>,
+    pub(in crate::authority) value: Option<String>,
     /// Only of this claim.
-    claim: Option<String>,
+    pub(in crate::authority) claim: Option<String>,
     /// Only of subjects at this client.
-    client: Option<String>,
+    pub(in crate::authority) client: Option<String>,
     /// Only what belongs to this subject.
-    subject: Option<String>,
+    pub(in crate::authority) subject: Option<String>,
     /// Also those that were restored or have lapsed.
     #[serde(default)]
-    include_restored: bool,
+    pub(in crate::authority) include_restored: bool,
     /// `next_cursor` of the page before, of the same search.
     #[param(pattern = "^([0-9]{1,20}|[0-9a-f]{64})$")]
-    cursor: Option<String>,
+    pub(in crate::authority) cursor: Option<String>,
     /// Entries on a page, 1 to 1000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
+    pub(in crate::authority) limit: Option<usize>,
 }
 
 impl ListQuery {
@@ -231,7 +231,7 @@ impl ListQuery {
          content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn revoke(
+pub(in crate::authority) async fn revoke(
     State(authority): State<Arc<Authority>>,
     Extension(caller): Extension<Caller>,
     JsonBody(request): JsonBody<RevocationRequest>,
@@ -265,7 +265,7 @@ pub(super) async fn revoke(
          content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn restore(
+pub(in crate::authority) async fn restore(
     State(authority): State<Arc<Authority>>,
     Extension(caller): Extension<Caller>,
     JsonBody(request): JsonBody<RestorationRequest>,
@@ -294,7 +294,7 @@ pub(super) async fn restore(
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(
+pub(in crate::authority) async fn list(
     State(authority): State<Arc<Authority>>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ListAnswer>, Problem> {
@@ -342,7 +342,7 @@ pub(super) async fn list(
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn entry(
+pub(in crate::authority) async fn entry(
     State(authority): State<Arc<Authority>>,
     Path(id): Path<String>,
 ) -> Result<Json<EntryAnswer>, Problem> {

@@ -129,26 +129,26 @@ pub struct SessionsAnswer {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct SessionsQuery {
+pub(in crate::authority) struct SessionsQuery {
     /// Only of this issuer.
-    issuer: Option<String>,
+    pub(in crate::authority) issuer: Option<String>,
     /// Only of this subject.
-    subject: Option<String>,
+    pub(in crate::authority) subject: Option<String>,
     /// Only those that were not seen for so many seconds.
-    idle_for: Option<u64>,
+    pub(in crate::authority) idle_for: Option<u64>,
     /// Only those that looked stolen.
     #[serde(default)]
-    suspicious: bool,
+    pub(in crate::authority) suspicious: bool,
     /// Also those that were revoked lately.
     #[serde(default)]
-    include_ended: bool,
+    pub(in crate::authority) include_ended: bool,
     /// `next` of the page before, of the same search.
     #[param(pattern = "^[0-9a-f]{1,16}(-[0-9a-f]{1,16}){0,3}$")]
-    after: Option<String>,
+    pub(in crate::authority) after: Option<String>,
     /// Sessions on a page, 1 to 1000; 100 by default. There may be fewer although there are more
     /// pages.
     #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
+    pub(in crate::authority) limit: Option<usize>,
 }
 
 /// Takes in what an edge has seen of sessions, unless most edges agree that the clock is behind: a session
@@ -241,7 +241,7 @@ fn check_of(session: &Session) -> CheckRequest {
          content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(
+pub(in crate::authority) async fn list(
     State(authority): State<Arc<Authority>>,
     query: Result<Query<SessionsQuery>, QueryRejection>,
 ) -> Result<Json<SessionsAnswer>, Problem> {

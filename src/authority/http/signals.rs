@@ -103,20 +103,20 @@ pub struct SignalsAnswer {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct SignalsQuery {
+pub(in crate::authority) struct SignalsQuery {
     /// Only of this issuer.
-    issuer: Option<String>,
+    pub(in crate::authority) issuer: Option<String>,
     /// Only of this subject, as the signals have it.
-    subject: Option<String>,
+    pub(in crate::authority) subject: Option<String>,
     /// Only those that were refused.
     #[serde(default)]
-    refused: bool,
+    pub(in crate::authority) refused: bool,
     /// `next` of the page before, of the same search.
-    before: Option<u64>,
+    pub(in crate::authority) before: Option<u64>,
     /// Signals on a page, 1 to 1000; 100 by default. There may be fewer although there are more
     /// pages.
     #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
+    pub(in crate::authority) limit: Option<usize>,
 }
 
 /// Signals that identity providers have sent, the newest first. Empty where none are received.
@@ -132,7 +132,7 @@ pub(super) struct SignalsQuery {
          content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(
+pub(in crate::authority) async fn list(
     State(authority): State<Arc<Authority>>,
     query: Result<Query<SignalsQuery>, QueryRejection>,
 ) -> Result<Json<SignalsAnswer>, Problem> {

@@ -61,7 +61,7 @@ pub(super) fn signed_in(user: &User) -> Option<UnixTime> {
 
 /// Has a session end only until its user signs in anew, where its issuer gives a `sid` again. A session
 /// that has ended already is not ended once more: that would end a sign-in since then.
-pub(super) fn until_sign_in(
+pub(in crate::authority) fn until_sign_in(
     authority: &Authority,
     request: &mut RevocationRequest,
     signed_in: Option<UnixTime>,

@@ -20,7 +20,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use super::Problem;
 
 /// Refuses a request to a name other than loopback's.
-pub(super) fn expect_loopback_name(request: &Request) -> Result<(), Problem> {
+pub(in crate::authority) fn expect_loopback_name(request: &Request) -> Result<(), Problem> {
     let target = request
         .uri()
         .authority()

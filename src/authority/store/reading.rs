@@ -88,6 +88,15 @@ impl Store {
         })
     }
 
+    /// Issuers of which something was ever revoked, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(crate) fn issuers(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.read(|snapshot| snapshot.issuers(limit))
+    }
+
     /// Whether anything of an issuer was ever revoked.
     ///
     /// # Errors

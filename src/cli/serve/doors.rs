@@ -19,6 +19,21 @@ pub(super) fn refusal(arguments: &Arguments) -> Option<&'static str> {
     }
 }
 
+/// Refuses a console whose visitors would send their credentials for others on the way to read. Insisting on
+/// an insecure listener is for edges in a network of their own, not for people's browsers.
+///
+/// # Errors
+///
+/// [`ServeError::ConsoleInTheOpen`].
+pub(super) fn expect_safe_console(arguments: &Arguments) -> Result<(), ServeError> {
+    let is_safe = is_private(arguments.listen) || arguments.tls_certificate.is_some();
+    if arguments.console && !is_safe {
+        let address = arguments.listen;
+        return Err(ServeError::ConsoleInTheOpen { address });
+    }
+    Ok(())
+}
+
 /// The listener. Where the process that has the same store has the address too, the message says so
 /// instead of blaming some other program.
 pub(super) fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {

@@ -28,6 +28,12 @@ pub enum ServeError {
         /// `credentials` or `TLS`.
         lacking: &'static str,
     },
+    /// Visitors of the console would send their credentials in the open.
+    #[error("refused to serve the console on {address}, where others can connect, without TLS")]
+    ConsoleInTheOpen {
+        /// The address.
+        address: SocketAddr,
+    },
     /// Others can write to the directory of the store.
     #[error("refused to keep the store in `{}`, where others may write (mode {mode:o})", directory.display())]
     OthersMayWrite {
@@ -123,6 +129,10 @@ impl ServeError {
                 "give `--credentials`, `--tls-certificate` and `--tls-key`, listen on loopback, \
                  or insist with `--allow-insecure-listen`",
             ),
+            Self::ConsoleInTheOpen { .. } => Some(
+                "give `--tls-certificate` and `--tls-key`, or listen on loopback and come through \
+                 `ssh -L`",
+            ),
             Self::OthersMayWrite { .. } => Some(
                 "`chmod go-w` it, or name a directory in it that is not there yet: that is made \
                  for you alone",
@@ -168,6 +178,7 @@ impl ServeError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Public { .. }
+            | Self::ConsoleInTheOpen { .. }
             | Self::OthersMayWrite { .. }
             | Self::Sessions(_)
             | Self::SessionsUnencrypted

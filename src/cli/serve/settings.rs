@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::database::database;
 use super::{Arguments, SecretUrl, ServeError};
 use crate::authority::{
-    AddressError, Configuration, Database, DatabaseAddress, Limits, Loss, RegistryAddress,
-    SegmentCaching, Settings, SharedDatabase, SignalsConfiguration,
+    AddressError, Configuration, ConsoleAccess, Database, DatabaseAddress, Limits, Loss,
+    RegistryAddress, SegmentCaching, Settings, SharedDatabase, SignalsConfiguration,
 };
 use crate::cli::authority_file::{self, OwnFile};
 use crate::revocation::EXPIRY_MARGIN;
@@ -68,6 +68,11 @@ impl Files {
             configuration: self.configuration,
             signals: self.signals,
             sessions: self.sessions,
+            console: match (arguments.console, &arguments.tls_certificate) {
+                (false, _) => ConsoleAccess::Off,
+                (true, Some(_)) => ConsoleAccess::OverTls,
+                (true, None) => ConsoleAccess::OnLoopback,
+            },
         }
     }
 }

@@ -1,0 +1,268 @@
+//! Revoking and restoring: each in two steps, a page that says what will happen and asks why, and the deed.
+//! What follows is a redirection, so that loading the page again does nothing again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::super::diary::{Deed, Line};
+use super::super::door::to;
+use super::super::form::{Asked, Fields, Sent};
+use super::super::{Console, Operator};
+use super::{Failed, Page, Section, entries, form_token, href, name};
+use crate::authority::entry::Target;
+use crate::authority::http::body::JsonBody;
+use crate::authority::http::revocations::{self, OutcomeName, RevocationAnswer};
+use crate::authority::http::{EdgeWait, Problem, RestorationRequest, RevocationRequest, users};
+use crate::authority::request::MAX_REASON_BYTES;
+use crate::authority::sessions::{Name, Owned};
+use crate::authority::{Authority, clock};
+use crate::revocation::{Kind, MAX_NAME_BYTES};
+use crate::time::UnixTime;
+
+/// How long the page after a deed is held back for edges: most have it after some hundred milliseconds, and
+/// the page says how many have it.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What is to be revoked, as a link or a form names it.
+struct Wanted {
+    kind: Kind,
+    issuer: String,
+    value: String,
+    subject: Option<String>,
+}
+
+impl Wanted {
+    const FIELDS: [&str; 4] = ["kind", "issuer", "value", "subject"];
+
+    /// Only what concerns one user: what has everyone of a client or an issuer sign in again is left to the
+    /// command line, where it is not one click away.
+    fn of(fields: &Fields) -> Result<Self, Problem> {
+        let kind = match fields.get("kind").and_then(Kind::from_name) {
+            Some(kind @ (Kind::Token | Kind::Session | Kind::Device | Kind::Subject)) => kind,
+            _ => {
+                let detail = "`kind`: expected `token`, `session`, `device` or `subject`";
+                return Err(Problem::invalid(detail));
+            }
+        };
+        Ok(Self {
+            kind,
+            issuer: fields.expect("issuer")?,
+            value: fields.expect("value")?,
+            subject: fields.text("subject").filter(|_| !kind.is_cut_off()),
+        })
+    }
+
+    const fn title(&self) -> &'static str {
+        match self.kind {
+            Kind::Session => "End a session",
+            Kind::Token => "Revoke a token",
+            Kind::Device => "Revoke a device",
+            _ => "Sign out everywhere",
+        }
+    }
+
+    const fn effect(&self) -> &'static str {
+        match self.kind {
+            Kind::Session => {
+                "Every token of this session is refused from now on, and its requests in progress end."
+            }
+            Kind::Token => {
+                "This one token is refused from now on, and its requests in progress end."
+            }
+            Kind::Device => {
+                "Every token of this device is refused from now on, and its requests in progress end."
+            }
+            _ => {
+                "Every token that this user has now is refused, on every device, and requests in progress \
+                 end. The user can sign in again at once: where the account itself is in wrong hands, close \
+                 it at the identity provider first."
+            }
+        }
+    }
+}
+
+/// Asks whether something is to be revoked, and why.
+pub(in super::super) async fn ask_revoke(
+    Extension(operator): Extension<Operator>,
+    Asked(asked): Asked,
+) -> Result<Page, Failed> {
+    let wanted = Wanted::of(&asked.expect_only(&Wanted::FIELDS)?)?;
+    let body = html! {
+        section.card.narrow {
+            h1 { (wanted.title()) }
+            dl.facts {
+                dt { (entries::words(wanted.kind)) } dd { (name(&wanted.value)) }
+                dt { "Issuer" } dd { (name(&wanted.issuer)) }
+                @if let Some(subject) = &wanted.subject { dt { "Subject" } dd { (name(subject)) } }
+            }
+            p { (wanted.effect()) }
+            form method="post" action="/console/revoke" {
+                (form_token(&operator))
+                input type="hidden" name="kind" value=(wanted.kind.name());
+                input type="hidden" name="issuer" value=(wanted.issuer);
+                input type="hidden" name="value" value=(wanted.value);
+                @if let Some(subject) = &wanted.subject {
+                    input type="hidden" name="subject" value=(subject);
+                }
+                (reason_field())
+                button.danger type="submit" { (wanted.title()) }
+                " "
+                a.button.quiet href=(super::search::PATH) { "Cancel" }
+            }
+        }
+    };
+    Ok(Page::of(&operator, Section::Search, wanted.title(), &body))
+}
+
+/// Revokes it.
+pub(in super::super) async fn revoke(
+    State(authority): State<Arc<Authority>>,
+    Extension(console): Extension<Arc<Console>>,
+    Extension(operator): Extension<Operator>,
+    Sent(form): Sent,
+) -> Result<Response, Failed> {
+    let form = form.expect_only(&["kind", "issuer", "value", "subject", "reason"])?;
+    let wanted = Wanted::of(&form)?;
+    let signed_in = signed_in(&authority, &wanted).await?;
+    let mut request =
+        RevocationRequest::of(Target::named(wanted.kind, &wanted.issuer, &wanted.value));
+    request.subject = wanted.subject;
+    request.reason = Some(form.expect("reason")?);
+    request.wait = Some(EdgeWait::of(WAIT));
+    users::until_sign_in(&authority, &mut request, signed_in);
+    let caller = Extension(operator.caller.clone());
+    let answer = revocations::revoke(State(authority), caller, JsonBody(request)).await?;
+    done(&console, &operator, Deed::Revoked, answer.0)
+}
+
+/// Asks whether an entry is to be restored, and why.
+pub(in super::super) async fn ask_restore(
+    State(authority): State<Arc<Authority>>,
+    Extension(operator): Extension<Operator>,
+    Asked(asked): Asked,
+) -> Result<Page, Failed> {
+    let asked = asked.expect_only(&["id"])?;
+    let entry = entries::by_id(&authority, asked.expect("id")?).await?;
+    let back = href("/console/revocation", &[("id", Some(&entry.id))]);
+    let body = html! {
+        section.card.narrow {
+            h1 { "Restore" }
+            dl.facts {
+                dt { (entries::words(entry.kind)) } dd { (entries::target(&entry)) }
+                dt { "Issuer" } dd { (name(&entry.issuer)) }
+                @if let Some(last) = entry.history.last() {
+                    dt { "Last" } dd { (entries::deed(last.action)) " by " (name(&last.actor)) }
+                    dt { "Reason" } dd { (entries::reason(&last.reason)) }
+                }
+            }
+            p { "Tokens that this entry refuses are accepted again, if they have not expired and nothing else \
+                 refuses them." }
+            form method="post" action="/console/restore" {
+                (form_token(&operator))
+                input type="hidden" name="id" value=(entry.id);
+                (reason_field())
+                button type="submit" { "Restore" }
+                " "
+                a.button.quiet href=(back) { "Cancel" }
+            }
+        }
+    };
+    Ok(Page::of(&operator, Section::Revocations, "Restore", &body))
+}
+
+/// Restores it.
+pub(in super::super) async fn restore(
+    State(authority): State<Arc<Authority>>,
+    Extension(console): Extension<Arc<Console>>,
+    Extension(operator): Extension<Operator>,
+    Sent(form): Sent,
+) -> Result<Response, Failed> {
+    let form = form.expect_only(&["id", "reason"])?;
+    let entry = entries::by_id(&authority, form.expect("id")?).await?;
+    let mut request = RestorationRequest::of(Target {
+        kind: entry.kind,
+        qualifier: entry.claim.or(entry.client).unwrap_or_default(),
+        issuer: entry.issuer,
+        value: entry.value,
+    });
+    request.reason = Some(form.expect("reason")?);
+    request.wait = Some(EdgeWait::of(WAIT));
+    let caller = Extension(operator.caller.clone());
+    let answer = revocations::restore(State(authority), caller, JsonBody(request)).await?;
+    done(&console, &operator, Deed::Restored, answer.0)
+}
+
+/// Leads to the entry, which says how far it has come.
+fn done(
+    console: &Console,
+    operator: &Operator,
+    deed: Deed,
+    answer: RevocationAnswer,
+) -> Result<Response, Failed> {
+    let done = match answer.outcome {
+        OutcomeName::Revoked => "revoked",
+        OutcomeName::AlreadyRevoked => "already",
+        OutcomeName::Restored => "restored",
+        OutcomeName::Withdrawn => "withdrawn",
+        OutcomeName::AlreadyExpired | OutcomeName::NotRevoked => "",
+    };
+    let Some(id) = answer.id else {
+        let detail = match answer.outcome {
+            OutcomeName::AlreadyExpired => "every token of this name has expired already",
+            _ => "it is not revoked, so there is nothing to restore",
+        };
+        return Err(Problem::out_of_bounds(detail).into());
+    };
+    console.diary.write(Line {
+        at: clock::now_milliseconds(),
+        who: Some(Arc::clone(&operator.caller.name)),
+        address: None,
+        deed,
+        entry: Some(id.clone()),
+    });
+    let asked = [("id", Some(&*id)), ("done", Some(done))];
+    Ok(to(&href("/console/revocation", &asked)))
+}
+
+/// When the user of a session signed in, as far as edges have reported it: as with sessions that users end
+/// themselves, this decides for which sign-ins the session ends.
+async fn signed_in(
+    authority: &Arc<Authority>,
+    wanted: &Wanted,
+) -> Result<Option<UnixTime>, Failed> {
+    if wanted.kind != Kind::Session {
+        return Ok(None);
+    }
+    let name = Name::Session(wanted.value.as_str().into());
+    let id = name.fingerprint(authority.sessions.key(), &wanted.issuer);
+    let (issuer, subject) = (wanted.issuer.clone(), wanted.subject.clone());
+    let authority = Arc::clone(authority);
+    let found = tokio::task::spawn_blocking(move || {
+        let owned = Owned {
+            issuer: &issuer,
+            subject: subject.as_deref(),
+            id,
+        };
+        authority.sessions.registry().get(owned)
+    });
+    let found = found.await.map_err(|_| Problem::internal())?;
+    // Ending it does not depend on the registry. Without, it ends for good.
+    let found = found.ok().flatten();
+    Ok(found.and_then(|session| session.signed_in()))
+}
+
+fn reason_field() -> Markup {
+    html! {
+        label for="reason" { "Reason" }
+        input #reason type="text" name="reason" required maxlength=(MAX_REASON_BYTES) autocomplete="off"
+            autofocus;
+        p.hint { "For those who read the history. It stays with the entry." }
+    }
+}
+
+const _: () = assert!(MAX_NAME_BYTES == 1024, "what `maxlength` of names is");

@@ -1,0 +1,119 @@
+//! Who has done what.
+//!
+//! Two lists, since two things are kept: the histories of entries, which are in the store until their entries
+//! are dropped, and tell of every change, however it was made; and what the console has been used for since the start,
+//! which is in memory here and in the log.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use maud::{Markup, html};
+
+use super::super::diary::Line;
+use super::super::form::Asked;
+use super::super::{Console, Operator};
+use super::{Failed, Page, ROWS, Section, entries, href, more, name, nothing, optional, time};
+use crate::authority::Authority;
+use crate::authority::http::revocations::{self, EntryAnswer, EventAnswer, ListQuery};
+
+const PATH: &str = "/console/audit";
+
+/// The page.
+pub(in super::super) async fn show(
+    State(authority): State<Arc<Authority>>,
+    Extension(console): Extension<Arc<Console>>,
+    Extension(operator): Extension<Operator>,
+    Asked(asked): Asked,
+) -> Result<Page, Failed> {
+    let asked = asked.expect_only(&["cursor"])?;
+    let query = ListQuery {
+        include_restored: true,
+        cursor: asked.text("cursor"),
+        limit: Some(ROWS),
+        ..ListQuery::default()
+    };
+    let found = revocations::list(State(authority), Ok(Query(query)))
+        .await?
+        .0;
+    let next = found
+        .next_cursor
+        .map(|cursor| href(PATH, &[("cursor", Some(&cursor))]));
+    let body = html! {
+        h1 { "Audit log" }
+        section {
+            h2 { "Revoked and restored" }
+            p.lead { "From the histories of entries, by the entry that was changed last. A history ends when its \
+                      entry is dropped, which is when every token that it names has expired." }
+            (events(&found.entries))
+            (more(next))
+        }
+        section {
+            h2 { "In this console" }
+            p.lead { "Since this authority was started. Its log has the same lines, and keeps them longer." }
+            (lines(&console.diary.latest(ROWS)))
+        }
+    };
+    Ok(Page::of(&operator, Section::Audit, "Audit log", &body))
+}
+
+/// Every event of these entries, newest first.
+fn events(found: &[EntryAnswer]) -> Markup {
+    let mut events: Vec<(&EventAnswer, &EntryAnswer)> = found
+        .iter()
+        .flat_map(|entry| entry.history.iter().map(move |event| (event, entry)))
+        .collect();
+    // Written alike, so that their order is that of time.
+    events.sort_by(|(one, _), (other, _)| other.time.cmp(&one.time));
+    if events.is_empty() {
+        return nothing("Nothing was ever revoked here.");
+    }
+    html! {
+        table {
+            thead { tr { th scope="col" { "Time" } th scope="col" { "By" } th scope="col" { "What" }
+                th scope="col" { "Name" } th scope="col" { "Reason" } } }
+            tbody { @for (event, entry) in events { tr {
+                td data-label="Time" { (time(&event.time)) }
+                td data-label="By" { (name(&event.actor)) }
+                td data-label="What" { (entries::deed(event.action)) }
+                th scope="row" data-label="Name" {
+                    span.faint { (entries::words(entry.kind)) } " "
+                    a href=(href("/console/revocation", &[("id", Some(&entry.id))])) { (entries::target(entry)) }
+                }
+                td data-label="Reason" { (entries::reason(&event.reason)) }
+            } } }
+        }
+    }
+}
+
+fn lines(lines: &[Line]) -> Markup {
+    if lines.is_empty() {
+        return nothing("Nothing yet.");
+    }
+    html! {
+        table {
+            thead { tr { th scope="col" { "Time" } th scope="col" { "By" } th scope="col" { "What" }
+                th scope="col" { "From" } } }
+            tbody { @for line in lines { tr {
+                td data-label="Time" { (time(&written(line.at))) }
+                td data-label="By" { (optional(line.who.as_deref())) }
+                td data-label="What" {
+                    @match &line.entry {
+                        Some(entry) => {
+                            (line.deed.text()) " "
+                            a href=(href("/console/revocation", &[("id", Some(entry))])) { "an entry" }
+                        },
+                        None => (line.deed.text()),
+                    }
+                }
+                td data-label="From" { (optional(line.address.map(|it| it.to_string()).as_deref())) }
+            } } }
+        }
+    }
+}
+
+fn written(milliseconds: u64) -> String {
+    let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
+    humantime::format_rfc3339_seconds(time).to_string()
+}

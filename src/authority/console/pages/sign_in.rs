@@ -1,0 +1,163 @@
+//! Signing in and out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use maud::{Markup, html};
+
+use super::super::Console;
+use super::super::diary::{Deed, Line};
+use super::super::door::{cookie, to};
+use super::super::form::{Asked, Sent, SentByAnyone};
+use super::{Failed, Page};
+use crate::authority::credentials::Role;
+use crate::authority::http::Problem;
+use crate::authority::server::Peer;
+use crate::authority::{Authority, clock};
+
+pub(in super::super) const PATH: &str = "/console/sign-in";
+
+/// The form.
+pub(in super::super) async fn show(Asked(asked): Asked) -> Result<Page, Failed> {
+    let asked = asked.expect_only(&["next"])?;
+    Ok(page(StatusCode::OK, asked.get("next"), None))
+}
+
+/// Begins a visit, if the credential is one of people.
+pub(in super::super) async fn enter(
+    State(authority): State<Arc<Authority>>,
+    Extension(console): Extension<Arc<Console>>,
+    request: Request,
+) -> Result<Response, Failed> {
+    use axum::extract::FromRequest as _;
+
+    let now = Instant::now();
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let wait = address.and_then(|address| console.attempts.wait(address, now));
+    if let Some(wait) = wait {
+        let problem = Problem::too_many_attempts(wait.as_secs() + 1);
+        authority.tell_of_refusal(&request, None, &problem);
+        let wait = (wait.as_secs() + 1).to_string();
+        return Ok(([("retry-after", wait)], Failed(problem)).into_response());
+    }
+    let SentByAnyone(form) = SentByAnyone::from_request(request, &authority).await?;
+    let form = form.expect_only(&["credential", "next"])?;
+    let secret = form.get("credential").unwrap_or_default();
+    let recognised = console.credentials.recognise(secret);
+    let is_for_people = |role: Role| role.includes(Role::Viewer);
+    let Some((id, caller)) = recognised.filter(|(_, caller)| is_for_people(caller.role)) else {
+        if let Some(address) = address {
+            console.attempts.failed(address, now);
+        }
+        console
+            .diary
+            .write(line(None, address, Deed::RefusedSignIn));
+        let fault = "This is no credential with the role admin or viewer.";
+        let page = page(StatusCode::UNAUTHORIZED, form.get("next"), Some(fault));
+        return Ok(page.into_response());
+    };
+    let cookie = console.visits.begin(id, now);
+    let cookie = cookie.map_err(|_| Problem::internal())?;
+    let deed = line(Some(caller.name), address, Deed::SignedIn);
+    console.diary.write(deed);
+    let next = form.get("next").filter(|next| is_own(next));
+    let mut response = to(next.unwrap_or("/console"));
+    if let Some(cookie) = console.set_cookie(&cookie) {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Ends the visit.
+pub(in super::super) async fn leave(
+    Extension(console): Extension<Arc<Console>>,
+    Extension(operator): Extension<super::Operator>,
+    headers: HeaderMap,
+    Sent(form): Sent,
+) -> Result<Response, Failed> {
+    form.expect_only(&[])?;
+    if let Some(cookie) = cookie(&console, &headers) {
+        console.visits.end(cookie);
+    }
+    let deed = line(Some(operator.caller.name), None, Deed::SignedOut);
+    console.diary.write(deed);
+    let mut response = to(PATH);
+    if let Some(cookie) = console.set_cookie("") {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn line(who: Option<Arc<str>>, address: Option<IpAddr>, deed: Deed) -> Line {
+    Line {
+        at: clock::now_milliseconds(),
+        who,
+        address,
+        deed,
+        entry: None,
+    }
+}
+
+/// Whether a link leads to a page of the console, and not by way of `//` or `\` to another host.
+fn is_own(next: &str) -> bool {
+    let is_plain = next
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let rest = next.strip_prefix("/console");
+    is_plain && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+fn page(status: StatusCode, next: Option<&str>, fault: Option<&str>) -> Page {
+    let body: Markup = html! {
+        section.card.narrow {
+            h1 { "Sign in" }
+            @if let Some(fault) = fault {
+                p.banner.bad role="alert" { (fault) }
+            }
+            form method="post" action=(PATH) {
+                @if let Some(next) = next.filter(|next| is_own(next)) {
+                    input type="hidden" name="next" value=(next);
+                }
+                label for="credential" { "Credential" }
+                input #credential type="password" name="credential" autocomplete="current-password"
+                    required autofocus spellcheck="false" maxlength="256";
+                p.hint { "What " code { "portcullis credential" } " has printed, for the role "
+                    code { "admin" } " or " code { "viewer" } "." }
+                button type="submit" { "Sign in" }
+            }
+        }
+    };
+    Page::for_anyone(status, "Sign in", &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_to_no_other_site() {
+        for next in ["/console", "/console/user?issuer=a&subject=b", "/console?x"] {
+            assert!(is_own(next), "{next}");
+        }
+        for next in [
+            "",
+            "//evil.example",
+            "/console.evil.example",
+            "/\\evil.example",
+            "/console/\\..",
+            "https://evil.example/console",
+            "/consolete",
+            "/console/\nx",
+            "/v1/stats",
+            " /console",
+        ] {
+            assert!(!is_own(next), "{next}");
+        }
+    }
+}
