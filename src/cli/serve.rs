@@ -47,6 +47,10 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// The arguments of `portcullis serve`.
 #[derive(Clone, Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option without a value"
+)]
 pub struct Arguments {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10002")]

@@ -18,14 +18,17 @@ fn needs() -> Option<(PathBuf, PathBuf)> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut programs = env::split_paths(&path).map(|directory| directory.join("chromium"));
     let browser = programs.find(|program| program.exists());
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/tools/playwright-core/node_modules");
+    let modules =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/playwright-core/node_modules");
     let modules = Some(modules).filter(|modules| modules.join("playwright-core").exists());
     let found = browser.zip(modules);
     let how = "`sudo apt-get install chromium`, and `npm install --no-save --prefix \
                target/tools/playwright-core playwright-core`";
     let is_required = env::var_os("PORTCULLIS_EVERY_CLIENT").is_some();
-    assert!(found.is_some() || !is_required, "no browser to drive: {how}");
+    assert!(
+        found.is_some() || !is_required,
+        "no browser to drive: {how}"
+    );
     if found.is_none() {
         eprintln!("LEFT OUT: no browser to drive: {how}");
     }
@@ -89,9 +92,15 @@ fn an_operator_signs_a_user_out_in_a_browser_and_the_edge_refuses_the_token() {
         "hostile": HOSTILE,
     });
     let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/envoy/console/browser.mjs");
-    let output = Command::new("node").arg(driver).arg(setup.to_string()).output();
+    let output = Command::new("node")
+        .arg(driver)
+        .arg(setup.to_string())
+        .output();
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", authority.log());
-    assert!(!authority.log().contains(&token), "the token that was pasted");
+    assert!(
+        !authority.log().contains(&token),
+        "the token that was pasted"
+    );
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
+use super::pages::count;
 use super::samples::MOST;
 
 /// The drawing's own units; it is stretched to the width that there is.
@@ -52,11 +53,13 @@ impl Chart {
                     }
                 }
                 div.plot {
-                    span.axis.top { (number(top)) }
-                    span.axis.bottom { "0" }
+                    @if last.is_some() {
+                        span.axis.top { (number(top)) }
+                        span.axis.bottom { "0" }
+                    }
                     svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img"
                         aria-label=(label) {
-                        (grid())
+                        @if last.is_some() { (grid()) }
                         @for line in self.lines(top) {
                             path.area d=(line.area) {}
                             path.line d=(line.path) {}
@@ -151,12 +154,18 @@ fn round_up(value: f64) -> f64 {
 }
 
 /// Without digits that say nothing.
-pub(super) fn number(value: f64) -> String {
-    if value >= 10.0 || value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.1}")
+fn number(value: f64) -> String {
+    let tenths = format!("{value:.1}");
+    if value < 10.0 && !tenths.ends_with(".0") {
+        return tenths;
     }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what was counted, rounded"
+    )]
+    let whole = value.round() as u64;
+    count(whole)
 }
 
 #[cfg(test)]
@@ -224,9 +233,7 @@ mod tests {
             assert!((round_up(value) - top).abs() < 1e-9, "{value}");
         }
         assert!(round_up(f64::MAX).is_finite());
-        assert_eq!(
-            ["3", "3.5", "12"],
-            [3.0, 3.5, 12.4].map(number).each_ref().map(String::as_str)
-        );
+        let shown = [3.0, 5.999_999, 3.46, 12.4, 30_001.0].map(number);
+        assert_eq!(shown, ["3", "6", "3.5", "12", "30,001"]);
     }
 }

@@ -189,10 +189,8 @@ pub(super) fn name(text: &str) -> Markup {
 
 /// The same, where there may be none.
 fn optional(text: Option<&str>) -> Markup {
-    match text {
-        Some(text) => name(text),
-        None => html! { span.faint { "–" } },
-    }
+    let none = || html! { span.faint { "–" } };
+    text.map_or_else(none, name)
 }
 
 /// An instant as in RFC 3339, to the second. All of them are in UTC, as in the log.
@@ -255,7 +253,7 @@ const fn cause(cause: Cause) -> &'static str {
 }
 
 /// A number with commas, as it is read at a glance.
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

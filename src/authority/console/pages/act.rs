@@ -42,12 +42,11 @@ impl Wanted {
     /// Only what concerns one user: what has everyone of a client or an issuer sign in again is left to the
     /// command line, where it is not one click away.
     fn of(fields: &Fields) -> Result<Self, Problem> {
-        let kind = match fields.get("kind").and_then(Kind::from_name) {
-            Some(kind @ (Kind::Token | Kind::Session | Kind::Device | Kind::Subject)) => kind,
-            _ => {
-                let detail = "`kind`: expected `token`, `session`, `device` or `subject`";
-                return Err(Problem::invalid(detail));
-            }
+        use Kind::{Device, Session, Subject, Token};
+        let kind = fields.get("kind").and_then(Kind::from_name);
+        let Some(kind @ (Token | Session | Device | Subject)) = kind else {
+            let detail = "`kind`: expected `token`, `session`, `device` or `subject`";
+            return Err(Problem::invalid(detail));
         };
         Ok(Self {
             kind,
@@ -55,6 +54,15 @@ impl Wanted {
             value: fields.expect("value")?,
             subject: fields.text("subject").filter(|_| !kind.is_cut_off()),
         })
+    }
+
+    /// The page of the user that it concerns, where that is known.
+    fn back(&self) -> String {
+        let own = (self.kind == Kind::Subject).then_some(&*self.value);
+        match self.subject.as_deref().or(own) {
+            Some(subject) => super::users::address(&self.issuer, subject),
+            None => super::search::PATH.to_owned(),
+        }
     }
 
     const fn title(&self) -> &'static str {
@@ -112,7 +120,7 @@ pub(in super::super) async fn ask_revoke(
                 (reason_field())
                 button.danger type="submit" { (wanted.title()) }
                 " "
-                a.button.quiet href=(super::search::PATH) { "Cancel" }
+                a.button.quiet href=(wanted.back()) { "Cancel" }
             }
         }
     };

@@ -97,10 +97,6 @@ fn figures(stats: &Stats, edges: &EdgesAnswer, sessions: Option<&Counts>) -> Mar
         ),
         None => ("–".to_owned(), "the registry is not available".to_owned()),
     };
-    let generation = stats.generation.as_ref().map_or_else(
-        || "no generation yet".to_owned(),
-        |generation| format!("generation {}", generation.number),
-    );
     html! {
         dl.figures {
             (figure("Revoked", &count(stats.entries), "tokens, sessions and devices"))
@@ -110,7 +106,7 @@ fn figures(stats: &Stats, edges: &EdgesAnswer, sessions: Option<&Counts>) -> Mar
                 0 => "all have every change".to_owned(),
                 behind => format!("{behind} behind"),
             }))
-            (figure("Changes", &count(stats.sequence), &format!("epoch {}, {generation}", stats.epoch)))
+            (figure("Changes", &count(stats.sequence), "in the feed so far"))
         }
     }
 }

@@ -19,8 +19,15 @@ const PATH: &str = "/console/user";
 
 /// A link to the page of a user.
 pub(super) fn link(issuer: &str, subject: &str) -> Markup {
-    let asked = [("issuer", Some(issuer)), ("subject", Some(subject))];
-    html! { a href=(href(PATH, &asked)) { (name(subject)) } }
+    html! { a href=(address(issuer, subject)) { (name(subject)) } }
+}
+
+/// Where that page is.
+pub(super) fn address(issuer: &str, subject: &str) -> String {
+    href(
+        PATH,
+        &[("issuer", Some(issuer)), ("subject", Some(subject))],
+    )
 }
 
 /// The page.
