@@ -28,6 +28,7 @@
 //! the old line. A file that cannot be read or understood changes nothing and is reported.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,9 +82,15 @@ pub struct Caller {
     pub name: Arc<str>,
 }
 
-/// A credential without its secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A credential without its secret, which it does not lead back to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct CredentialId([u8; 32]);
+
+impl fmt::Debug for CredentialId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CredentialId")
+    }
+}
 
 /// Which callers are served.
 #[derive(Clone, Debug)]

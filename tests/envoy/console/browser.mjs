@@ -54,7 +54,7 @@ async function run() {
   assert.equal(await status(), 200, "restored");
 
   await page.goto(`${setup.console}/search`);
-  await page.getByLabel("Token").fill(setup.token);
+  await page.getByLabel("Token", { exact: true }).fill(setup.token);
   await page.getByRole("button", { name: "Read" }).click();
   await page.getByText("Not revoked by any name below").waitFor();
   assert.ok(!page.url().includes(setup.token) && !(await page.content()).includes(setup.token));
@@ -109,7 +109,7 @@ async function textEverywhere(page, entry) {
   const seen = [
     `${setup.console}/sessions?ended=yes`,
     `${setup.console}/user?${names}`,
-    `${setup.console}/search?what=session&name=${encodeURIComponent(setup.hostile)}`,
+    `${setup.console}/search?what=device&name=${encodeURIComponent(setup.hostile)}`,
     `${setup.console}/revocations?restored=yes`,
     `${setup.console}/signals`,
     `${setup.console}/edges`,

@@ -65,6 +65,24 @@ impl What {
     }
 }
 
+impl Found {
+    /// Whose sessions and entries these are.
+    fn add_users(&mut self) {
+        let of_session = |session: &SessionAnswer| {
+            let subject = session.subject.clone()?;
+            Some((session.issuer.clone(), subject))
+        };
+        let of_entry = |entry: &EntryAnswer| {
+            let own = (entry.kind == Kind::Subject).then_some(&entry.value);
+            let subject = entry.subject.as_ref().or(own)?;
+            Some((entry.issuer.clone(), subject.clone()))
+        };
+        self.users
+            .extend(self.sessions.iter().filter_map(of_session));
+        self.users.extend(self.entries.iter().filter_map(of_entry));
+    }
+}
+
 /// The forms, and what was found.
 pub(in super::super) async fn show(
     State(authority): State<Arc<Authority>>,
@@ -180,47 +198,47 @@ async fn find(
     let entries = revocations::list(State(Arc::clone(authority)), query)
         .await?
         .0;
-    let among = issuer
-        .clone()
-        .map_or_else(|| issuers.to_vec(), |issuer| vec![issuer]);
-    let sessions = match what {
-        What::Subject => {
-            let query = SessionsQuery {
-                subject: Some(name.to_owned()),
-                issuer: issuer.clone(),
-                include_ended: true,
-                limit: Some(ROWS),
-                ..SessionsQuery::default()
-            };
-            sessions_of(authority, query).await?
-        }
-        What::Session => named(authority, &Name::Session(name.into()), &among).await?,
-        What::Token => named(authority, &Name::Token(name.into()), &among).await?,
-        What::Device => Vec::new(),
-    };
+    let sessions = sessions_named(authority, what, name, issuer.as_deref(), issuers).await?;
     let mut found = Found {
-        entries: entries.entries,
-        sessions,
         users: BTreeSet::new(),
+        sessions,
+        entries: entries.entries,
     };
-    for session in &found.sessions {
-        if let Some(subject) = &session.subject {
-            found
-                .users
-                .insert((session.issuer.clone(), subject.clone()));
-        }
-    }
-    for entry in &found.entries {
-        let own = (entry.kind == Kind::Subject).then_some(&entry.value);
-        if let Some(subject) = entry.subject.as_ref().or(own) {
-            found.users.insert((entry.issuer.clone(), subject.clone()));
-        }
-    }
+    found.add_users();
     if let (What::Subject, Some(issuer)) = (what, issuer) {
         // Of whom nothing is known yet can be signed out all the same.
         found.users.insert((issuer, name.to_owned()));
     }
     Ok(found)
+}
+
+/// The sessions of a user, whatever has become of them, or those of a name that live.
+async fn sessions_named(
+    authority: &Arc<Authority>,
+    what: What,
+    name: &str,
+    issuer: Option<&str>,
+    issuers: &[String],
+) -> Result<Vec<SessionAnswer>, Failed> {
+    let among = match issuer {
+        Some(issuer) => &[issuer.to_owned()][..],
+        None => issuers,
+    };
+    match what {
+        What::Subject => {
+            let query = SessionsQuery {
+                subject: Some(name.to_owned()),
+                issuer: issuer.map(str::to_owned),
+                include_ended: true,
+                limit: Some(ROWS),
+                ..SessionsQuery::default()
+            };
+            Ok(sessions_of(authority, query).await?)
+        }
+        What::Session => named(authority, &Name::Session(name.into()), among).await,
+        What::Token => named(authority, &Name::Token(name.into()), among).await,
+        What::Device => Ok(Vec::new()),
+    }
 }
 
 async fn sessions_of(
@@ -273,7 +291,7 @@ fn results(found: &Found) -> Markup {
         }
         section {
             h2 { "Sessions" }
-            (sessions::table(&found.sessions, "Edges have reported no such session."))
+            (sessions::table(&found.sessions, "Edges have reported no such session. One that has ended is found by its user."))
         }
         section {
             h2 { "Revocations" }

@@ -10,9 +10,9 @@ use super::super::Operator;
 use super::super::form::Asked;
 use super::{Failed, Page, ROWS, Section, entries, href, more, name, seconds, sessions, time};
 use crate::authority::Authority;
-use crate::authority::http;
 use crate::authority::http::revocations::{self, EntryAnswer, ListQuery};
-use crate::authority::http::sessions::SessionsQuery;
+use crate::authority::http::sessions::{SessionsAnswer, SessionsQuery};
+use crate::authority::http::{self, Problem};
 use crate::revocation::Kind;
 
 const PATH: &str = "/console/user";
@@ -38,15 +38,7 @@ pub(in super::super) async fn show(
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["issuer", "subject", "cursor"])?;
     let (issuer, subject) = (asked.expect("issuer")?, asked.expect("subject")?);
-    let query = SessionsQuery {
-        issuer: Some(issuer.clone()),
-        subject: Some(subject.clone()),
-        include_ended: true,
-        limit: Some(ROWS),
-        ..SessionsQuery::default()
-    };
-    let query = Ok(Query(query));
-    let found = http::sessions::list(State(Arc::clone(&authority)), query).await;
+    let found = sessions_of(&authority, &issuer, &subject).await;
     let query = ListQuery {
         issuer: Some(issuer.clone()),
         subject: Some(subject.clone()),
@@ -55,35 +47,14 @@ pub(in super::super) async fn show(
         limit: Some(ROWS),
         ..ListQuery::default()
     };
-    let revoked = revocations::list(State(authority), Ok(Query(query)))
-        .await?
-        .0;
-    let cut_off = revoked
-        .entries
-        .iter()
-        .find(|entry| entry.kind == Kind::Subject);
-    let cut_off = cut_off.filter(|entry| entry.in_force);
-    let more_entries = revoked.next_cursor.map(|cursor| {
-        let asked = [
-            ("issuer", Some(&*issuer)),
-            ("subject", Some(&*subject)),
-            ("cursor", Some(&*cursor)),
-        ];
-        href(PATH, &asked)
-    });
-    let more_sessions = found
-        .as_ref()
-        .ok()
-        .and_then(|found| found.next.as_deref())
-        .map(|after| {
-            let asked = [
-                ("issuer", Some(&*issuer)),
-                ("subject", Some(&*subject)),
-                ("ended", Some("yes")),
-                ("after", Some(after)),
-            ];
-            href(sessions::PATH, &asked)
-        });
+    let revoked = revocations::list(State(authority), Ok(Query(query)));
+    let revoked = revoked.await?.0;
+    let is_cut_off = |entry: &&EntryAnswer| entry.kind == Kind::Subject && entry.in_force;
+    let cut_off = revoked.entries.iter().find(is_cut_off);
+    let own = [("issuer", Some(&*issuer)), ("subject", Some(&*subject))];
+    let more_entries = revoked.next_cursor.as_deref();
+    let more_entries =
+        more_entries.map(|cursor| href(PATH, &[&own[..], &[("cursor", Some(cursor))]].concat()));
     let body = html! {
         h1 { (name(&subject)) }
         p.lead { "Subject of " (name(&issuer)) }
@@ -92,10 +63,16 @@ pub(in super::super) async fn show(
         section {
             h2 { "Sessions" }
             @match &found {
-                Ok(found) => (sessions::table(&found.sessions, "Edges have reported no session of this user.")),
-                Err(problem) => p.banner.bad { (problem.detail()) },
+                Ok(found) => {
+                    (sessions::table(&found.sessions, "Edges have reported no session of this user."))
+                    (more(found.next.as_deref().map(|after| {
+                        let after = [("ended", Some("yes")), ("after", Some(after))];
+                        href(sessions::PATH, &[&own[..], &after].concat())
+                    })))
+                },
+                // What was revoked is known without the registry.
+                Err(problem) => p.banner.bad { (problem.detail()) "." },
             }
-            (more(more_sessions))
         }
         section {
             h2 { "Revocations" }
@@ -104,6 +81,22 @@ pub(in super::super) async fn show(
         }
     };
     Ok(Page::of(&operator, Section::Search, "User", &body))
+}
+
+async fn sessions_of(
+    authority: &Arc<Authority>,
+    issuer: &str,
+    subject: &str,
+) -> Result<SessionsAnswer, Problem> {
+    let query = SessionsQuery {
+        issuer: Some(issuer.to_owned()),
+        subject: Some(subject.to_owned()),
+        include_ended: true,
+        limit: Some(ROWS),
+        ..SessionsQuery::default()
+    };
+    let found = http::sessions::list(State(Arc::clone(authority)), Ok(Query(query)));
+    Ok(found.await?.0)
 }
 
 /// Says that the user was signed out everywhere, by whom and why.
