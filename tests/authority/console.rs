@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::access::warnings;
 use super::certificate::make_certificate;
+use super::keys::jwks;
 use super::process::{Answer, Authority, ISSUER, binary, credential, directory, serve, until};
+use super::signals;
 
 mod pages;
 mod visits;

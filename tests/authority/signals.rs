@@ -31,7 +31,7 @@ fn now() -> i64 {
 }
 
 /// A logout token of `alice` with this `jti`.
-fn logout(id: &str) -> Token {
+pub(crate) fn logout(id: &str) -> Token {
     Token::signed_by("es256")
         .header("typ", "logout+jwt")
         .claim("aud", "web")
@@ -40,7 +40,7 @@ fn logout(id: &str) -> Token {
         .expiring_in(120)
 }
 
-fn send(authority: &Authority, token: &str) -> Answer {
+pub(crate) fn send(authority: &Authority, token: &str) -> Answer {
     authority.signal_form(PATH, &format!("logout_token={token}"))
 }
 
@@ -49,7 +49,7 @@ fn status(authority: &Authority, token: &Token) -> u16 {
 }
 
 /// The issuer [`ISSUER`] with the keys of this value, and more members.
-fn issuer(keys: &Value, members: &Value) -> Value {
+pub(crate) fn issuer(keys: &Value, members: &Value) -> Value {
     let mut issuer = json!({
         "issuer": ISSUER, "keys": keys, "client_ids": ["web"],
         "receivers": {"back_channel_logout": true},
@@ -61,7 +61,7 @@ fn issuer(keys: &Value, members: &Value) -> Value {
 }
 
 /// Writes a signals file with these issuers, and more members.
-fn configure(directory: &Path, issuers: &[Value], members: &Value) -> String {
+pub(crate) fn configure(directory: &Path, issuers: &[Value], members: &Value) -> String {
     let file = directory.join("signals.json");
     let mut document = json!({"listen": "127.0.0.1:0", "issuers": issuers});
     for (name, member) in members.as_object().unwrap() {

@@ -48,8 +48,9 @@ fn every_failure_has_its_own_sentence_and_exit_code() {
     let authority = authority.with_credential(&edge);
     let role = "the credential is not for this: expected a credential with the role `admin`";
     expect(&authority, &["rotate"], 7, role);
-    expect(&authority, &["list"], 7, role);
-    expect(&authority, &["sessions"], 7, role);
+    let looking = "the credential is not for this: expected a credential with the role `viewer`";
+    expect(&authority, &["list"], 7, looking);
+    expect(&authority, &["sessions"], 7, looking);
     let scraping = authority.with_credential(&scrape);
     let hint = "role `edge`\n\nhint: `portcullis credential --role ROLE` makes one with that role";
     let check = ["check", "session", "s", "--issuer", "i"];

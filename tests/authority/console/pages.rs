@@ -327,3 +327,42 @@ fn names_that_strangers_choose_are_text_on_every_page() {
         assert!(!browser.get(&page).text().contains("<img src=x"), "{page}");
     }
 }
+
+#[test]
+fn signals_are_shown_with_their_verdict_and_effect() {
+    let directory = directory();
+    let admin = credential(directory.path(), "admin", "ops");
+    fs::write(directory.path().join("jwks.json"), jwks(&["es256"])).unwrap();
+    let of_issuer = signals::issuer(&json!({"jwks_file": "jwks.json"}), &json!({}));
+    let file = signals::configure(directory.path(), &[of_issuer], &json!({}));
+    let credentials = directory.path().join("credentials");
+    let arguments = [
+        "--console",
+        "--signals",
+        &file,
+        "--credentials",
+        credentials.to_str().unwrap(),
+    ];
+    let authority = Authority::start_with(directory.path(), &arguments);
+    let good = signals::logout("one").claim("sub", HOSTILE).to_string();
+    assert_eq!(signals::send(&authority, &good).status, 200);
+    let (signed, signature) = good.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let forged = format!("{signed}.{other}{}", &signature[1..]);
+    assert_eq!(signals::send(&authority, &forged).status, 400);
+    let browser = Browser::signed_in(&authority, &admin);
+    let page = || browser.get("/console/signals").text();
+    until(|| page().contains("signature_invalid"));
+    let shown = page();
+    assert!(shown.contains(">accepted<"), "{shown}");
+    assert!(
+        shown.contains("revoked subject") && shown.contains("&lt;img src=x"),
+        "{shown}"
+    );
+    assert!(!shown.contains("<img src=x"), "{shown}");
+    let refused = browser.get("/console/signals?refused=yes").text();
+    assert!(
+        refused.contains("signature_invalid") && !refused.contains(">accepted<"),
+        "{refused}"
+    );
+}

@@ -220,15 +220,13 @@ async fn sessions_named(
     issuer: Option<&str>,
     issuers: &[String],
 ) -> Result<Vec<SessionAnswer>, Failed> {
-    let among = match issuer {
-        Some(issuer) => &[issuer.to_owned()][..],
-        None => issuers,
-    };
+    let own = issuer.map(str::to_owned);
+    let among = own.as_ref().map_or(issuers, std::slice::from_ref);
     match what {
         What::Subject => {
             let query = SessionsQuery {
                 subject: Some(name.to_owned()),
-                issuer: issuer.map(str::to_owned),
+                issuer: own.clone(),
                 include_ended: true,
                 limit: Some(ROWS),
                 ..SessionsQuery::default()

@@ -46,6 +46,7 @@ pub(in super::super) async fn enter(
         let wait = (wait.as_secs() + 1).to_string();
         return Ok(([("retry-after", wait)], Failed(problem)).into_response());
     }
+    let before = cookie(&console, request.headers()).map(str::to_owned);
     let SentByAnyone(form) = SentByAnyone::from_request(request, &authority).await?;
     let form = form.expect_only(&["credential", "next"])?;
     let secret = form.get("credential").unwrap_or_default();
@@ -62,6 +63,10 @@ pub(in super::super) async fn enter(
         let page = page(StatusCode::UNAUTHORIZED, form.get("next"), Some(fault));
         return Ok(page.into_response());
     };
+    // Of one browser, there is one visit.
+    if let Some(before) = before {
+        console.visits.end(&before);
+    }
     let cookie = console.visits.begin(id, now);
     let cookie = cookie.map_err(|_| Problem::internal())?;
     let deed = line(Some(caller.name), address, Deed::SignedIn);
