@@ -59,7 +59,7 @@ fn element<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
         }
         length = digits
             .iter()
-            .fold(0, |sum, digit| sum << 8 | usize::from(*digit));
+            .fold(0, |sum, digit| (sum << 8) | usize::from(*digit));
         after = behind;
     }
     let (content, behind) = after.split_at_checked(length)?;

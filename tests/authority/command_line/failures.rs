@@ -197,8 +197,8 @@ fn serve_says(certificate: &str, key: &str, code: i32, said: &[&str]) {
 
 #[test]
 fn a_certificate_and_a_key_that_are_of_no_use_are_told_by_their_files() {
-    let (directory, other) = (directory(), super::super::process::directory());
-    let (certificate, key) = make_certificate(directory.path());
+    let (own, other) = (directory(), directory());
+    let (certificate, key) = make_certificate(own.path());
     let (_, other_key) = make_certificate(other.path());
     let none = |what: &str, file: &str| format!("expected a {what} in `{file}`, found none");
     let hint = "hint: both are PEM";
