@@ -17,6 +17,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 
+use super::clock;
 use super::file_stamp::FileStamp;
 
 mod validity;
@@ -47,6 +48,10 @@ struct Looks {
 
 /// When the files were written, and how long they are.
 type Seen = [Option<FileStamp>; 2];
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_milliseconds())
+}
 
 impl Certificate {
     /// Reads both files.
@@ -95,7 +100,7 @@ impl Certificate {
                 reminded = None;
             }
             if reminded.is_none_or(|reminded| reminded.elapsed() >= REMINDER_INTERVAL) {
-                self.remind(SystemTime::now());
+                self.remind(now());
                 reminded = Some(Instant::now());
             }
         }
@@ -212,7 +217,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: rustls::pki_types::pem::Error,
+        source: pem::Error,
     },
     /// There is no certificate in the file.
     #[error("expected a certificate in `{}`, found none", path.display())]
