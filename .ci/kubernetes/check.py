@@ -79,6 +79,15 @@ def told_faults(scratch, build):
         yield f"{build.name}: portcullis validate: {done.stdout}{done.stderr}"
 
 
+def converted_faults():
+    """What migration.md shows as the result of `portcullis convert` is that."""
+    page = (ROOT / "envoy/migration.md").read_text()
+    before, after = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    done = run([os.environ["PORTCULLIS_BIN"], "convert", "-"], input=before)
+    if done.returncode != 0 or done.stdout.strip() != after.strip():
+        yield f"migration.md: expected what `portcullis convert` writes: {done.stdout}{done.stderr}"
+
+
 def mounted(scratch, build, text):
     """A bootstrap as the edge's pod sees it: what that mounts is put into a directory, and found there."""
     root = scratch / "mounted" / build.name
@@ -129,7 +138,7 @@ def main(packages, scratch):
     for build in all_builds:
         faults += crosschecks.faults(build)
         faults += told_faults(scratch, build)
-    faults += differences(all_builds)
+    faults += [*differences(all_builds), *converted_faults()]
     done = run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
          "-subj", "/CN=gate", "-keyout", str(scratch / "tls.key"), "-out", str(scratch / "tls.crt")]
