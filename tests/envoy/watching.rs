@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{has_prometheus, read_yaml, until};
+use crate::support::{has_prometheus, hastened, read_yaml, until};
 use scene::{HASTE, Scene};
 
 const RULES: &str = include_str!("../../envoy/observability/rules.yaml");
@@ -43,6 +43,13 @@ fn all_alerts() -> BTreeSet<String> {
     let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
     let names = rules.filter_map(|rule| rule["alert"].as_str());
     names.map(str::to_owned).collect()
+}
+
+#[test]
+fn in_haste_windows_and_patience_are_shorter_and_thresholds_stay() {
+    let rule = "expr: rate(a[5m]) > 25000 and b[1h] offset 10m\nfor: 2m15s\nscrape_interval: 15s";
+    let hasty = "expr: rate(a[7500ms]) > 25000 and b[90000ms] offset 15000ms\nfor: 3375ms\nscrape_interval: 375ms";
+    assert_eq!(hastened(rule, 40), hasty);
 }
 
 /// One story, since a server takes its time to start: all is well, then nothing is, and what the dashboard

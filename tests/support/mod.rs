@@ -46,7 +46,7 @@ pub(crate) use listener::Listener;
 pub(crate) use meddler::Meddler;
 pub(crate) use patience::{PATIENCE, until};
 pub(crate) use plugin::Plugin;
-pub(crate) use prometheus::{Prometheus, Targets, has_prometheus};
+pub(crate) use prometheus::{Prometheus, Targets, has_prometheus, hastened};
 pub(crate) use random::Random;
 pub(crate) use refusal::assert_refused;
 pub(crate) use token::{AUDIENCE, ISSUER, Token, encode_part};

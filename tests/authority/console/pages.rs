@@ -294,7 +294,8 @@ fn names_that_strangers_choose_are_text_on_every_page() {
     let entry = authority.post("/v1/revocations", &request).json()["id"].clone();
     let request = json!({"kind": "claim", "claim": HOSTILE, "issuer": HOSTILE, "value": HOSTILE});
     authority.post("/v1/revocations", &request);
-    let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded: Vec<_> = HOSTILE.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded = encoded.concat();
     let browser = Browser::signed_in(&authority, &admin);
     let (id, entry) = (id.as_str().unwrap(), entry.as_str().unwrap());
     let pages = [
