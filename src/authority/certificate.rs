@@ -49,10 +49,6 @@ struct Looks {
 /// When the files were written, and how long they are.
 type Seen = [Option<FileStamp>; 2];
 
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_milliseconds())
-}
-
 impl Certificate {
     /// Reads both files.
     ///
@@ -100,7 +96,8 @@ impl Certificate {
                 reminded = None;
             }
             if reminded.is_none_or(|reminded| reminded.elapsed() >= REMINDER_INTERVAL) {
-                self.remind(now());
+                let now = Duration::from_millis(clock::now_milliseconds());
+                self.remind(SystemTime::UNIX_EPOCH + now);
                 reminded = Some(Instant::now());
             }
         }

@@ -151,6 +151,13 @@ fn its_supervisor_is_told_when_it_listens_and_when_it_ends() {
     assert!(authority.wait().success());
 }
 
+/// It tells silence of edges from idle sessions by `/proc/uptime` and a file in `/proc/sys`, and goes
+/// without where they are hidden: no message would say so.
+#[test]
+fn the_unit_does_not_hide_how_long_the_machine_has_run() {
+    assert!(values("ProcSubset").iter().all(|subset| subset == "all"));
+}
+
 /// The system calls that the unit allows.
 fn allowed() -> BTreeSet<String> {
     let mut allowed = BTreeSet::new();
