@@ -66,9 +66,15 @@ fn collect(schema: &serde_json::Value, keys: &mut Vec<String>) {
             if let Some(serde_json::Value::Object(properties)) = members.get("properties") {
                 keys.extend(properties.keys().cloned());
             }
-            members.values().for_each(|inner| collect(inner, keys));
+            for inner in members.values() {
+                collect(inner, keys);
+            }
         }
-        serde_json::Value::Array(elements) => elements.iter().for_each(|it| collect(it, keys)),
+        serde_json::Value::Array(elements) => {
+            for element in elements {
+                collect(element, keys);
+            }
+        }
         _ => {}
     }
 }
