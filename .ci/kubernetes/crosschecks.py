@@ -219,7 +219,18 @@ def addresses(build):
             yield f"no certificate is for {name}"
 
 
-CHECKS = (secrets, mounts, selectors, variables, clusters, addresses)
+def targets(build):
+    """What a policy is for, and what a Gateway takes its parameters from, is in its own namespace."""
+    for each in build.objects:
+        wanted = [one for listed in values_of(each["spec"], "targetRefs") for one in listed] if "spec" in each else []
+        if each["kind"] == "Gateway":
+            wanted.append(each["spec"]["infrastructure"]["parametersRef"])
+        for one in wanted:
+            if not build.find(one["kind"], where(each)[0], one["name"]):
+                yield f"{title(each)}: there is no {one['kind']} {one['name']} in {where(each)[0]}"
+
+
+CHECKS = (secrets, mounts, selectors, variables, clusters, addresses, targets)
 
 
 def faults(build):

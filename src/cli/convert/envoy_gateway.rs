@@ -175,8 +175,8 @@ fn remote_keys(remote: &Item<'_>) -> Value {
     let cluster = cluster.unwrap_or_else(|| "keys".to_owned());
     remote.differs(format!(
         "Envoy Gateway makes no cluster for a filter in WebAssembly, and the one of this policy goes \
-         with it; `{cluster}` is expected to be one that leads there; hint: an EnvoyPatchPolicy can \
-         add it, and `localJWKS` needs none"
+         with it; `{cluster}` is expected to be one that leads there; hint: the `bootstrap` of an \
+         EnvoyProxy can add it, and `localJWKS` needs none"
     ));
     for key in ["backendRef", "backendRefs", "backendSettings"] {
         if let Some(member) = remote.member(key) {

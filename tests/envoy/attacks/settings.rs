@@ -196,6 +196,10 @@ fn open_defaults(_: &mut World) {
         "istio-wasmplugin.yaml",
         "istio-trafficextension.yaml",
         "envoy-gateway.yaml",
+        "kubernetes/overlays/istio/filter.yaml",
+        "kubernetes/overlays/istio-wasmplugin/filter.yaml",
+        "kubernetes/overlays/envoy-gateway/filter.yaml",
+        "kubernetes/overlays/plain-envoy/bootstrap.yaml",
     ] {
         let example = file(&format!("envoy/{name}"));
         let lines = example.lines();
