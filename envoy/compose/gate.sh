@@ -23,7 +23,7 @@ start() {
         . "$2"
         set +a
         exec envoy -c "$1" --config-yaml "$(cat /usr/local/lib/portcullis/metrics.yaml)" --concurrency 2 \
-            --disable-hot-restart --service-node "$(hostname)" --log-level warn --component-log-level wasm:info
+            --disable-hot-restart --service-node "$(hostname)" --log-level warn --component-log-level wasm:debug
     ) &
     envoy=$!
 }
