@@ -34,6 +34,8 @@ fn the_schema_takes_every_configuration_that_is_shown_as_it_stands() {
     let mut paths = files("envoy", "yaml");
     // It has merge keys, which Compose knows and Envoy does not, and no configuration.
     paths.retain(|path| !path.ends_with("envoy/docker-compose.yaml"));
+    // Grafana has `providers` as well.
+    paths.retain(|path| !path.iter().any(|part| part == "grafana"));
     let documents = documents();
     let blocks = documents.iter().flat_map(Document::blocks);
     let blocks = blocks.filter(|block| block.language == "yaml");
