@@ -48,7 +48,7 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// How long an edge that was there before may need to come back to an authority that was started again:
 /// its longest pause, and a call that is lost.
-const COMES_BACK: Duration = Duration::from_secs(15);
+pub(super) const COMES_BACK: Duration = Duration::from_secs(15);
 
 /// A point in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

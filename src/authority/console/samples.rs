@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Console;
-use crate::authority::edges::Position;
+use crate::authority::edges::{COMES_BACK, Position};
 use crate::authority::sessions::Sessions;
 use crate::authority::{Authority, clock};
 use crate::time::milliseconds;
@@ -119,6 +119,8 @@ async fn take(console: Arc<Console>, authority: Arc<Authority>) {
 }
 
 async fn follow(console: Arc<Console>, authority: Arc<Authority>) {
+    // Until then, no change counts as having reached every edge.
+    tokio::time::sleep(COMES_BACK).await;
     let mut announced = authority.history.announcements();
     while announced.changed().await.is_ok() {
         let target = Position {
