@@ -23,6 +23,7 @@ binaryen_package="binaryen@132.0.0"
 typescript_package="typescript@5.9.3"
 oidc_provider_package="oidc-provider@9.13.3"
 oauth_client_package="oauth4webapi@3.8.8"
+browser_driver_package="playwright-core@1.65.1"
 cyclonedx_version="0.5.9"
 
 say() {
@@ -478,6 +479,7 @@ test_envoy() {
     compile_clients
     npm_package oidc-provider "$oidc_provider_package"
     npm_package oauth4webapi "$oauth_client_package"
+    npm_package playwright-core "$browser_driver_package"
     build
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
     say "test envoy: the real portcullis.wasm in a real Envoy ($ENVOY_BIN)"

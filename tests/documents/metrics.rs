@@ -9,7 +9,7 @@ use super::support::{Authority, ISSUER, jwks};
 use super::{Document, document, documents, files};
 
 /// Ends of names that a scraper sees beside the name itself.
-const ENDS: [&str; 4] = ["_total", "_bucket", "_count", "_sum"];
+const ENDS: [&str; 5] = ["_total", "_bucket", "_count", "_sum", "_info"];
 
 /// What access logs have, which are no metrics.
 const DETAILS: [&str; 2] = ["portcullis_denied", "portcullis_served"];

@@ -55,6 +55,7 @@ const COMMANDS: &[(&str, Trial)] = &[
         Trial::Left("needs a gateway in a cluster"),
     ),
     ("curl", Trial::Run),
+    ("openssl x509 -req", Trial::Run),
     (
         "openssl x509",
         Trial::Left("the test of bound tokens runs it, with a certificate of its own"),
