@@ -255,10 +255,10 @@ impl Drop for End<'_> {
 }
 
 /// Sends what an edge is sent all day, and forged tokens between if told to.
-fn drive(client: &mut Client, forges: &AtomicBool, is_over: &AtomicBool) {
+fn drive(client: &mut Client, with_forgeries: &AtomicBool, is_over: &AtomicBool) {
     let known = session("known").to_string();
-    let unsound = Token::signed_by("es256-other").header("kid", "test-es256");
-    let unsound = unsound.to_string();
+    let forged = Token::signed_by("es256-other").header("kid", "test-es256");
+    let forged = forged.to_string();
     for number in 0_u32.. {
         if is_over.load(Ordering::Relaxed) {
             return;
@@ -268,7 +268,9 @@ fn drive(client: &mut Client, forges: &AtomicBool, is_over: &AtomicBool) {
             1 => Request::get("/remote").bearer(session(&format!("remote {number}"))),
             2 if number % 80 == 2 => Request::get("/api"),
             2 | 3 => Request::get("/api").bearer(session(&format!("new {number}"))),
-            4 | 5 if forges.load(Ordering::Relaxed) => Request::get("/api").bearer(&*unsound),
+            4 | 5 if with_forgeries.load(Ordering::Relaxed) => {
+                Request::get("/api").bearer(&*forged)
+            }
             _ => Request::get("/api").bearer(&*known),
         };
         // What comes of it is what the alerts tell.
