@@ -152,6 +152,8 @@ fn is_of(pattern: &str, name: &str) -> bool {
     let is_of_requests = pattern.starts_with("portcullis.requests.");
     let provider = if is_of_requests { ".demo" } else { "" };
     let name = name.strip_suffix(provider).unwrap_or(name);
+    // Dots are in it, too.
+    let name = name.replace(env!("CARGO_PKG_VERSION"), "version");
     let parts = pattern.split('.').zip(name.split('.'));
     pattern.split('.').count() == name.split('.').count()
         && parts
