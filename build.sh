@@ -738,7 +738,8 @@ dist() {
     host=$(rustc -vV | sed -n 's/^host: //p')
     name="portcullis-$version-$host"
     directory="$root/target/dist/$name"
-    rm -rf -- "$directory"
+    # Of earlier versions, too.
+    rm -rf -- "$root/target/dist"
     mkdir -p -- "$directory"
     cp -- target/release/portcullis target/portcullis.wasm LICENSE "$directory/"
     say "listing what is in it, and under which licences"

@@ -1,6 +1,8 @@
 //! The revocation feed of one plugin in one virtual machine: who leads, and what the token cache
 //! and the metrics are told.
 
+use std::time::Duration;
+
 use super::calls::Caller;
 use super::{EdgeHost, Metric};
 use crate::gate::Gate;
@@ -11,6 +13,9 @@ use crate::sync::{FeedCounts, FeedSource, Follower, Lease, Role, VoidTokens};
 /// so the feed becomes two parts old when all is well; the third part is for a heartbeat that is
 /// lost.
 const HEARTBEATS_PER_STALENESS: u32 = 3;
+
+/// However old the feed may become: what watches its age goes by the same number for every edge.
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Keeps a gate's feed up to date.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ impl FeedKeeper {
             authority: settings.authority.clone(),
             credential: settings.credential.clone(),
             keys: settings.keys.clone(),
-            heartbeat: settings.max_staleness / HEARTBEATS_PER_STALENESS,
+            heartbeat: (settings.max_staleness / HEARTBEATS_PER_STALENESS).min(LONGEST_HEARTBEAT),
             reload_jitter: settings.reload_jitter,
             max_staleness: settings.max_staleness,
         };

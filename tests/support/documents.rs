@@ -82,6 +82,7 @@ const COMMANDS: &[(&str, Trial)] = &[
     ("install", Trial::Left("changes the machine")),
     ("useradd", Trial::Left("changes the machine")),
     ("sed -i", Trial::Run),
+    ("umask", Trial::Run),
     ("sleep", Trial::Run),
     // The scene has one that prints an Envoy file.
     ("helm template", Trial::Run),

@@ -37,6 +37,9 @@ pub(super) fn finding(cluster: &Value) -> Option<ClusterFinding> {
     };
     let context = member(socket, "typed_config")?;
     let kind = context.get("@type")?.as_str()?;
+    if kind.ends_with(".raw_buffer.v3.RawBuffer") {
+        return Some(ClusterFinding::Plaintext);
+    }
     if !kind.ends_with(".tls.v3.UpstreamTlsContext") {
         return None;
     }
@@ -136,9 +139,12 @@ mod tests {
 
     /// Of a cluster with an endpoint elsewhere, and this TLS.
     fn of(context: &Value) -> Option<ClusterFinding> {
+        of_kind("tls.v3.UpstreamTlsContext", context)
+    }
+
+    fn of_kind(kind: &str, context: &Value) -> Option<ClusterFinding> {
         let mut context = context.clone();
-        let kind =
-            "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+        let kind = format!("type.googleapis.com/envoy.extensions.transport_sockets.{kind}");
         context["@type"] = kind.into();
         finding(&json!({
             "name": "idp", "transport_socket": {"typed_config": context},
@@ -150,6 +156,13 @@ mod tests {
 
     fn with(validation: &Value) -> Option<ClusterFinding> {
         of(&json!({"sni": "idp.example", "common_tls_context": {"validation_context": validation}}))
+    }
+
+    #[test]
+    fn a_socket_that_encrypts_nothing_is_found() {
+        let plain = of_kind("raw_buffer.v3.RawBuffer", &json!({}));
+        assert_eq!(plain, Some(ClusterFinding::Plaintext));
+        assert_eq!(of_kind("alts.v3.Alts", &json!({})), None);
     }
 
     #[test]

@@ -43,6 +43,18 @@ fn without_a_feed_the_posture_decides() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_poll_ends_three_times_before_the_feed_is_stale_and_every_ten_seconds_at_least() {
+    for (max_staleness, wait) in [("6s", "wait=2"), ("30s", "wait=10"), ("3600s", "wait=10")] {
+        let edge = Fixture::new(|settings| settings["max_staleness"] = json!(max_staleness));
+        let edge = edge.with_feed();
+        edge.hear();
+        let calls = edge.machine.host.calls();
+        let is_it = |open: &OpenCall| open.call.path.split(['?', '&']).any(|part| part == wait);
+        assert!(calls.iter().any(is_it), "{max_staleness}: {calls:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_silent_authority_is_noticed_for_known_tokens_too() {
     let with = |posture| {
         let edge = with(&[("on_stale", posture)]).with_feed();
