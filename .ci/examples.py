@@ -29,7 +29,7 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def bootstrap_around(configuration, variables=(), clusters=()):
+def bootstrap_around(configuration, variables=()):
     """A bootstrap with this plugin configuration, whose module sees these variables."""
     wasm = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -65,7 +65,7 @@ def bootstrap_around(configuration, variables=(), clusters=()):
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
     }
-    return {"static_resources": {"listeners": [listener], "clusters": list(clusters)}}
+    return {"static_resources": {"listeners": [listener]}}
 
 
 def bootstraps(path, output):

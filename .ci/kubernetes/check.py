@@ -19,7 +19,7 @@ import yaml
 import crosschecks
 import mistakes
 import trial
-from manifests import ROOT, StrictLoader, bootstrap_around, bootstraps, builds, plugins, title, values_of
+from manifests import ROOT, StrictLoader, additions, bootstrap_around, bootstraps, builds, plugins, title, values_of
 
 # For the variables that the filter reads. Neither is a secret of anything.
 ENVIRONMENT = {
@@ -118,12 +118,14 @@ def envoy_faults(scratch, build):
     texts = [yaml.safe_dump(bootstrap) for _, bootstrap in bootstraps(build)]
     if not texts:
         for _, configuration, seen in plugins(build):
-            clusters = crosschecks.static_clusters(build)
-            texts.append(yaml.safe_dump(bootstrap_around(configuration, seen, clusters)))
+            texts.append(yaml.safe_dump(bootstrap_around(configuration, seen)))
+    added = [mounted(scratch, build, yaml.safe_dump(addition)) for _, addition in additions(build)]
+    # As Istio does: Envoy merges it.
+    more = [word for text in added for word in ("--config-yaml", text)]
     for number, text in enumerate(texts):
         path = scratch / f"bootstrap-{build.name}-{number}.yaml"
         path.write_text(mounted(scratch, build, text))
-        done = run([os.environ["ENVOY_BIN"], "--mode", "validate", "--log-level", "error", "-c", str(path)])
+        done = run([os.environ["ENVOY_BIN"], "--mode", "validate", "--log-level", "error", "-c", str(path), *more])
         if done.returncode != 0:
             yield f"{build.name}: envoy --mode validate: {done.stdout}{done.stderr}"
     if not texts:

@@ -8,7 +8,19 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from manifests import MANIFESTS, WORKLOADS, StrictLoader, bootstraps, plugins, pods, texts, title, values_of, where
+from manifests import (
+    MANIFESTS,
+    WORKLOADS,
+    StrictLoader,
+    additions,
+    bootstraps,
+    plugins,
+    pods,
+    texts,
+    title,
+    values_of,
+    where,
+)
 
 README = MANIFESTS / "README.md"
 
@@ -177,10 +189,8 @@ def envoy_clusters(build):
 
 
 def static_clusters(build):
-    parts = [bootstrap for _, bootstrap in bootstraps(build)]
-    for each in build.of("EnvoyProxy"):
-        parts.append(yaml.load(each["spec"]["bootstrap"]["value"], StrictLoader))
-    return [cluster for part in parts for cluster in part["static_resources"]["clusters"]]
+    parts = [part for _, part in [*bootstraps(build), *additions(build)]]
+    return [cluster for part in parts for cluster in part.get("static_resources", {}).get("clusters", [])]
 
 
 def clusters(build):
@@ -219,6 +229,17 @@ def addresses(build):
             yield f"no certificate is for {name}"
 
 
+def metric_labels(build):
+    """Alerts and dashboard ask for labels, which metrics have by rules in the bootstrap: those of the example."""
+    example = yaml.load((MANIFESTS.parent / "envoy.yaml").read_text(), StrictLoader)
+    found = [(title(each), part) for each, part in bootstraps(build)] + [*additions(build)]
+    if not found:
+        yield "nothing has stats_tags"
+    for name, part in found:
+        if part.get("stats_config") != example["stats_config"]:
+            yield f"{name}: expected the stats_tags of envoy.yaml, found {part.get('stats_config')}"
+
+
 def targets(build):
     """What a policy is for, and what a Gateway takes its parameters from, is in its own namespace."""
     for each in build.objects:
@@ -230,7 +251,7 @@ def targets(build):
                 yield f"{title(each)}: there is no {one['kind']} {one['name']} in {where(each)[0]}"
 
 
-CHECKS = (secrets, mounts, selectors, variables, clusters, addresses, targets)
+CHECKS = (secrets, mounts, selectors, variables, clusters, addresses, metric_labels, targets)
 
 
 def faults(build):

@@ -145,6 +145,26 @@ def bootstraps(build):
                 yield each, read
 
 
+def additions(build):
+    """What proxies add to the bootstrap that Envoy Gateway or Istio makes, each with what names it."""
+    for each in build.of("EnvoyProxy"):
+        yield title(each), yaml.load(each["spec"]["bootstrap"]["value"], StrictLoader)
+    for pod in pods(build):
+        for entry in pod.variables():
+            if entry["name"] == "ISTIO_BOOTSTRAP_OVERRIDE":
+                yield pod.name, yaml.load(file_in(build, pod, Path(entry["value"])), StrictLoader)
+
+
+def file_in(build, pod, path):
+    """The text that a pod finds at a path, out of a ConfigMap."""
+    volumes = {volume["name"]: volume for volume in pod.spec.get("volumes", [])}
+    for mount in pod.mounts():
+        held = volumes.get(mount["name"], {}).get("configMap")
+        if held and Path(mount["mountPath"]) == path.parent:
+            return build.find("ConfigMap", pod.namespace, held["name"])["data"].get(path.name, "{}")
+    return "{}"
+
+
 def plugins(build):
     """Each plugin configuration, with the names of the variables that its module may see."""
     for each in build.of(*PLUGIN_CONFIGURATIONS):

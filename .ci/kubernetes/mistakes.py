@@ -4,6 +4,7 @@ A check that lets one of them pass says nothing about the manifests either.
 """
 
 import copy
+import json
 
 import crosschecks
 from manifests import Build, title
@@ -41,6 +42,17 @@ def rename(path, new):
     def change(each):
         holder = at(each, ".".join(before)) if before else each
         holder[new] = holder.pop(last)
+
+    return change
+
+
+def reword(path, old, new):
+    """A change within the texts below a path."""
+    *before, last = path.split(".")
+
+    def change(each):
+        holder = at(each, ".".join(before)) if before else each
+        holder[last] = json.loads(json.dumps(holder[last]).replace(old, new))
 
     return change
 
@@ -145,6 +157,10 @@ AGAINST_ONE_ANOTHER = [
     ("TrafficExtension portcullis", put("metadata.namespace", "istio-system"), "no Gateway gateway in istio-system"),
     ("EnvoyProxy portcullis", put("metadata.name", "proxy"), "there is no EnvoyProxy portcullis"),
     ("Certificate portcullis-authority", put("spec.dnsNames", ["portcullis-authority"]), "no certificate is for"),
+    ("EnvoyProxy portcullis", reword("spec.bootstrap", "tag_name: reason", "tag_name: cause"), "the stats_tags of"),
+    ("ConfigMap portcullis-bootstrap", reword("data", "tag_name: reason", "tag_name: cause"), "the stats_tags of"),
+    ("ConfigMap portcullis-bootstrap", reword("data", "custom_bootstrap", "bootstrap"), "no key custom_bootstrap.json"),
+    ("ConfigMap portcullis-gateway", reword("data", "BOOTSTRAP_OVERRIDE", "BOOTSTRAP"), "nothing has stats_tags"),
 ]
 
 MISTAKES = AGAINST_SCHEMAS + AGAINST_ONE_ANOTHER
