@@ -126,7 +126,7 @@ def selectors(build):
         for port in named:
             if not any(port in pod.ports() for pod in meant):
                 yield f"{title(each)}: no container has a port {port}"
-        for peer in (peer for rule in spec.get("ingress", []) for peer in rule["from"]):
+        for peer in (peer for rule in spec.get("ingress", []) for peer in rule.get("from", [])):
             yield from peers(build, each, peer)
     for each in build.of(*WORKLOADS):
         template = each["spec"]["template"]

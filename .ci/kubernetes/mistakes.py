@@ -125,6 +125,7 @@ AGAINST_ONE_ANOTHER = [
         "no pod in",
     ),
     ("NetworkPolicy portcullis-edges", put("spec.ingress.0.ports.0.port", "signal"), "no container has a port"),
+    ("NetworkPolicy gateway", put("spec.ingress.1.ports.0.port", "admin"), "no container has a port"),
     (
         "NetworkPolicy portcullis-authority",
         put("spec.ingress.0.from.0.podSelector.matchLabels", {"a": "b"}),

@@ -161,6 +161,13 @@ class Trial:
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
+    def ask_beside(self, port, path, method="GET"):
+        """The same of one of Envoy's listeners that are for the cluster alone."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=10)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
     def wait_for(self, path, token, status):
         """The answer once it has this status, and after half a minute whatever there is."""
         end = time.monotonic() + 30
@@ -203,9 +210,15 @@ class Trial:
         # Answered when it is on the authority's disk, a moment before every worker knows.
         yield from expect("signing out", self.ask("/session/sign-out", second, "POST"), 204, "")
         yield from expect("after signing out", self.wait_for("/orders", second, 401), 401, "token_revoked")
-        ready = http.client.HTTPConnection("127.0.0.1", self.ports[10080], timeout=10)
-        ready.request("GET", "/ready")
-        yield from expect("the readiness probe", (ready.getresponse().status, ""), 200, "")
+        yield from expect("the readiness probe", self.ask_beside(10080, "/ready"), 200, "")
+        metrics = self.ask_beside(9902, "/stats/prometheus")
+        ((_, configuration, _),) = plugins(self.build)
+        (provider,) = configuration["providers"]
+        labels = f'{{verdict="refused",reason="token_missing",provider="{provider}"}} 1'
+        yield from expect("the metrics", metrics, 200, f"portcullis_requests{labels}")
+        yield from expect("the version in the metrics", metrics, 200, 'portcullis_build_info{version="')
+        yield from expect("the rest of the admin interface", self.ask_beside(9902, "/config_dump"), 404, "")
+        yield from expect("a POST to the metrics", self.ask_beside(9902, "/stats/prometheus", "POST"), 404, "")
         if "gateway" not in self.shell("portcullis edges"):
             yield "portcullis edges: expected the edge with its credential `gateway`"
 
