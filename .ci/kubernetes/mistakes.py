@@ -71,6 +71,7 @@ AGAINST_SCHEMAS = [
     ("StatefulSet portcullis-authority", rename(f"{POD}.securityContext.fsGroup", "fsgroup"), "fsgroup"),
     ("Deployment gateway", rename(f"{POD}.volumes.2.image.reference", "refrence"), "refrence"),
     ("Deployment gateway", put(f"{POD}.containers.0.ports.0.containerPort", "10000"), "containerPort"),
+    ("Deployment gateway", rename(f"{POD}.containers.0.lifecycle.preStop.sleep", "pause"), "pause"),
     ("Service portcullis-authority", rename("spec.ports.0.targetPort", "targetport"), "targetport"),
     ("NetworkPolicy portcullis-edges", rename("spec.ingress.0.from.0.podSelector", "podselector"), "podselector"),
     ("PodDisruptionBudget portcullis-authority", rename("spec.selector.matchLabels", "matchlabels"), "matchlabels"),
