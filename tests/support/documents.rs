@@ -63,7 +63,6 @@ const COMMANDS: &[(&str, Trial)] = &[
     ("openssl req", Trial::Run),
     ("openssl verify", Trial::Run),
     ("openssl rand", Trial::Run),
-    ("umask", Trial::Run),
     (
         "openssl s_client",
         Trial::Left("the test of TLS runs it, against an authority"),
