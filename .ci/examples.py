@@ -22,7 +22,9 @@ class StrictLoader(yaml.SafeLoader):
     """Refuses a key that a mapping has twice, of which YAML loaders silently take the last."""
 
     def construct_mapping(self, node, deep=False):
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        # The keys that YAML 1.1 merges in (`<<`) may be there again, to say otherwise.
+        keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        names = [self.construct_object(key, deep=True) for key in keys]
         for name in names:
             if names.count(name) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"`{name}` is there twice", node.start_mark)
