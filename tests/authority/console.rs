@@ -14,6 +14,7 @@ use super::keys::jwks;
 use super::process::{Answer, Authority, ISSUER, binary, credential, directory, serve, until};
 use super::signals;
 
+mod names;
 mod pages;
 mod visits;
 
@@ -98,16 +99,37 @@ impl<'a> Browser<'a> {
 
     /// Ends the session `s` of Alice.
     fn end_session(&self, form: &str, headers: &[(&str, &str)]) -> Answer {
-        let fields = [
-            ("form", form),
+        let target = [
             ("kind", "session"),
             ("issuer", ISSUER),
             ("value", "s"),
             ("subject", "alice"),
-            ("reason", "lost <phone>"),
         ];
-        self.post_with("/console/revoke", &fields, headers)
+        let fields = [("form", form), ("reason", "lost <phone>")];
+        self.post_with(&asked("/console/revoke", &target), &fields, headers)
     }
+}
+
+/// A path with what is asked of it.
+fn asked(path: &str, fields: &[(&str, &str)]) -> String {
+    let escaped = |value: &str| -> String {
+        let bytes = value.bytes();
+        bytes.map(|byte| format!("%{byte:02x}")).collect()
+    };
+    let fields = fields.iter();
+    let fields: Vec<_> = fields
+        .map(|(name, value)| format!("{name}={}", escaped(value)))
+        .collect();
+    format!("{path}?{}", fields.join("&"))
+}
+
+/// The addresses in a page that begin like this, as a browser reads them.
+fn addresses(page: &str, attribute: &str, start: &str) -> Vec<String> {
+    let start_of_one = format!("{attribute}=\"{start}");
+    let parts = page.split(&start_of_one);
+    let ends = parts.skip(1).map(|part| part.split('"').next().unwrap());
+    ends.map(|end| format!("{start}{}", end.replace("&amp;", "&")))
+        .collect()
 }
 
 /// The pair that a browser sends back.

@@ -12,7 +12,13 @@ use crate::percent;
 /// Carries [`FormKey::token`](super::visits::FormKey::token).
 pub(super) const TOKEN_FIELD: &str = "form";
 
-/// Fields, each once. What was left empty is not there.
+/// More than any form of the console has. Each field is compared with all before it, and anyone may send them.
+const MOST_FIELDS: usize = 16;
+
+/// Fields, each once.
+///
+/// Names are exact: `alice` and `alice` with a blank after it are two users. So what a link says is taken as it
+/// is, and only what a person has typed or pasted is trimmed.
 #[derive(Debug)]
 pub(super) struct Fields(Vec<(String, String)>);
 
@@ -35,6 +41,10 @@ impl Fields {
             if pair.is_empty() {
                 continue;
             }
+            if fields.len() == MOST_FIELDS {
+                let detail = format!("expected at most {MOST_FIELDS} fields");
+                return Err(Problem::invalid(detail));
+            }
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decoded(halves.next().unwrap_or_default())?;
             let value = decoded(halves.next().unwrap_or_default())?;
@@ -43,7 +53,6 @@ impl Fields {
             }
             fields.push((name, value));
         }
-        fields.retain(|(_, value)| !value.trim().is_empty());
         Ok(Self(fields))
     }
 
@@ -60,26 +69,36 @@ impl Fields {
         }
     }
 
-    /// A field, with blanks around it removed, which come along when something is pasted.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    /// A field as it is, which may be empty: what a link of the console names.
+    pub(super) fn exact(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.trim())
+        found.map(|(_, value)| &**value)
     }
 
-    /// The same, as its own text.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.get(name).map(str::to_owned)
+    /// The same, where an empty one stands for none, as in a form whose field was left empty.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.exact(name).filter(|value| !value.is_empty())
     }
 
-    /// A field that has to be there.
-    pub(super) fn expect(&self, name: &str) -> Result<String, Problem> {
-        let missing = || Problem::invalid(format!("`{name}` is missing"));
-        self.text(name).ok_or_else(missing)
+    /// What a person has typed or pasted: without blanks around it, which come along.
+    pub(super) fn typed(&self, name: &str) -> Option<&str> {
+        let typed = self.exact(name).map(str::trim);
+        typed.filter(|value| !value.is_empty())
+    }
+
+    /// [`exact`](Self::exact), where it has to be there.
+    pub(super) fn expect_exact(&self, name: &str) -> Result<String, Problem> {
+        expected(name, self.exact(name))
+    }
+
+    /// [`typed`](Self::typed), where something has to be.
+    pub(super) fn expect_typed(&self, name: &str) -> Result<String, Problem> {
+        expected(name, self.typed(name))
     }
 
     /// Whether a box was ticked.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.given(name).is_some()
     }
 }
 
@@ -109,7 +128,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         // The door has put it there; without one, no form is good.
         let operator = request.extensions().get::<Operator>().cloned();
         let SentByAnyone(mut fields) = SentByAnyone::from_request(request, state).await?;
-        let token = fields.get(TOKEN_FIELD).unwrap_or_default();
+        let token = fields.given(TOKEN_FIELD).unwrap_or_default();
         if !operator.is_some_and(|operator| operator.forms.is_token(token)) {
             let detail = "the form does not belong to this visit: go back, load the page anew, and \
                           send it again";
@@ -118,6 +137,11 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         fields.0.retain(|(name, _)| name != TOKEN_FIELD);
         Ok(Self(fields))
     }
+}
+
+fn expected(name: &str, found: Option<&str>) -> Result<String, Problem> {
+    let missing = || Problem::invalid(format!("`{name}` is missing"));
+    found.map(str::to_owned).ok_or_else(missing)
 }
 
 fn decoded(text: &[u8]) -> Result<String, Problem> {
@@ -137,14 +161,24 @@ mod tests {
     #[test]
     fn fields_are_read_as_browsers_write_them() {
         let fields =
-            Fields::of(b"reason=lost+phone%21%0D%0A&value=+a%26b%3D%C3%A9+&x=&y&&").unwrap();
-        assert_eq!(fields.get("reason"), Some("lost phone!"));
-        assert_eq!(fields.get("value"), Some("a&b=\u{e9}"));
-        assert_eq!(
-            (fields.get("x"), fields.get("y"), fields.get("z")),
-            (None, None, None)
-        );
-        assert!(fields.expect("x").is_err());
+            Fields::of(b"reason=lost+phone%21%0D%0A&value=+a%26b%3D%C3%A9+&x=&y&z=+&&").unwrap();
+        assert_eq!(fields.typed("reason"), Some("lost phone!"));
+        assert_eq!(fields.typed("value"), Some("a&b=\u{e9}"));
+        assert_eq!(fields.exact("reason"), Some("lost phone!\r\n"));
+        assert_eq!(fields.exact("value"), Some(" a&b=\u{e9} "));
+        assert_eq!(fields.given("value"), Some(" a&b=\u{e9} "));
+        for (name, exact, given) in [
+            ("x", Some(""), None),
+            ("y", Some(""), None),
+            ("z", Some(" "), Some(" ")),
+            ("none", None, None),
+        ] {
+            let found = (fields.exact(name), fields.given(name), fields.typed(name));
+            assert_eq!(found, (exact, given, None), "{name}");
+            assert_eq!(fields.is_set(name), given.is_some(), "{name}");
+        }
+        assert!(fields.expect_typed("z").is_err() && fields.expect_exact("none").is_err());
+        let fields = Fields::of(b"reason=r&value=v").unwrap();
         let fields = fields.expect_only(&["reason", "value"]).unwrap();
         assert!(fields.expect_only(&["reason"]).is_err());
     }
@@ -163,5 +197,14 @@ mod tests {
             assert!(Fields::of(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Fields::of(b"").unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn there_are_only_so_many() {
+        let numbered =
+            |count: usize| -> String { (0..count).map(|number| format!("{number}=&")).collect() };
+        assert!(Fields::of(numbered(MOST_FIELDS).as_bytes()).is_ok());
+        let refused = Fields::of(numbered(MOST_FIELDS + 1).as_bytes()).unwrap_err();
+        assert_eq!(refused.detail(), "expected at most 16 fields");
     }
 }

@@ -183,8 +183,19 @@ fn document(title: &str, top: &Markup, body: &Markup) -> Markup {
 
 /// A text from outside. What cannot be seen is shown as an escape, and none turns the direction of what is
 /// around it.
+///
+/// Names are exact, and a blank at either end of one makes it another: such blanks are written out too.
 pub(super) fn name(text: &str) -> Markup {
-    html! { bdi.name { (printable(text)) } }
+    let inner = text.trim_matches(' ');
+    let blanks = |text: &str| "\\u{20}".repeat(text.len());
+    let (before, after) = match text.split_once(inner) {
+        Some((before, after)) if !inner.is_empty() => (before, after),
+        _ => (text, ""),
+    };
+    html! { bdi.name {
+        @if text.is_empty() { span.faint { "(empty)" } }
+        (blanks(before)) (printable(inner)) (blanks(after))
+    } }
 }
 
 /// The same, where there may be none.
@@ -279,6 +290,16 @@ mod tests {
             shown.contains("&lt;img") && shown.contains("\\u{202e}\\n"),
             "{shown}"
         );
+        for (text, expected) in [
+            ("a b", "a b"),
+            (" a  ", "\\u{20}a\\u{20}\\u{20}"),
+            ("  ", "\\u{20}\\u{20}"),
+            ("a\u{a0}", "a\\u{a0}"),
+        ] {
+            let shown = name(text).into_string();
+            assert_eq!(shown, format!("<bdi class=\"name\">{expected}</bdi>"));
+        }
+        assert!(name("").into_string().contains("(empty)"));
         let shown = html! { input value=(HOSTILE); }.into_string();
         assert_eq!(
             (shown.matches('<').count(), shown.matches('"').count()),

@@ -81,25 +81,20 @@ fn a_session_is_ended_and_restored_with_a_reason_and_under_the_operators_name() 
         found.contains("/console/session?") && found.contains("okhttp"),
         "{found}"
     );
-    let asked = browser.get(&format!(
+    let page = browser.get(&format!(
         "/console/revoke?kind=session&issuer={ISSUER}&value=s&subject=alice"
     ));
     assert!(
-        asked.text().contains("Every token of this session"),
+        page.text().contains("Every token of this session"),
         "{}",
-        asked.text()
+        page.text()
     );
 
     let form = browser.form();
     let own = [("sec-fetch-site", "same-origin")];
-    let fields = [
-        ("form", &*form),
-        ("kind", "session"),
-        ("issuer", ISSUER),
-        ("value", "s"),
-        ("reason", " "),
-    ];
-    let answer = browser.post("/console/revoke", &fields);
+    let target = [("kind", "session"), ("issuer", ISSUER), ("value", "s")];
+    let fields = [("form", &*form), ("reason", " ")];
+    let answer = browser.post(&asked("/console/revoke", &target), &fields);
     assert_eq!(answer.status, 400, "no reason: {}", answer.text());
     assert!(!authority.is_session_revoked("s"));
 
@@ -132,10 +127,11 @@ fn a_session_is_ended_and_restored_with_a_reason_and_under_the_operators_name() 
         (&"alice.ops".into(), &"lost <phone>".into())
     );
 
-    let asked = browser.get(&format!("/console/restore?id={id}")).text();
-    assert!(asked.contains("alice.ops"), "{asked}");
-    let fields = [("form", &*form), ("id", id), ("reason", "found again")];
-    let restored = browser.post("/console/restore", &fields);
+    let page = browser.get(&format!("/console/restore?id={id}")).text();
+    assert!(page.contains("alice.ops"), "{page}");
+    let fields = [("form", &*form), ("reason", "found again")];
+    let restore = format!("/console/restore?id={id}");
+    let restored = browser.post(&restore, &fields);
     assert!(location(&restored).contains("done=restored"));
     assert!(!authority.is_session_revoked("s"));
     let audit = browser.get("/console/audit").text();
@@ -147,7 +143,7 @@ fn a_session_is_ended_and_restored_with_a_reason_and_under_the_operators_name() 
     ] {
         assert!(audit.contains(shown), "{shown}: {audit}");
     }
-    let twice = browser.post("/console/restore", &fields);
+    let twice = browser.post(&restore, &fields);
     assert_eq!(twice.status, 422, "{}", twice.text());
 }
 
@@ -160,14 +156,13 @@ fn signing_out_everywhere_is_one_cut_off() {
     let browser = Browser::signed_in(&authority, &admin);
     let user = format!("/console/user?issuer={ISSUER}&subject=alice");
     assert!(browser.get(&user).text().contains("Sign out everywhere"));
-    let fields = [
-        ("form", &*browser.form()),
-        ("kind", "subject"),
-        ("issuer", ISSUER),
-        ("value", "alice"),
-        ("reason", "stolen laptop"),
-    ];
-    location(&browser.post("/console/revoke", &fields));
+    let form = browser.form();
+    let fields = [("form", &*form), ("reason", "stolen laptop")];
+    let sign_out = |kind: &str| {
+        let target = [("kind", kind), ("issuer", ISSUER), ("value", "alice")];
+        browser.post(&asked("/console/revoke", &target), &fields)
+    };
+    location(&sign_out("subject"));
     let check = json!({"issuer": ISSUER, "subject": "alice", "issued_at": 1_767_225_600});
     assert_eq!(authority.post("/v1/check", &check).json()["revoked"], true);
     until(|| browser.get(&user).text().contains(">ended<"));
@@ -180,13 +175,7 @@ fn signing_out_everywhere_is_one_cut_off() {
     );
     // What concerns more than one user is not one click away.
     for kind in ["client", "issuer", "claim", "subject_and_client", "x"] {
-        let mut fields = fields;
-        fields[1].1 = kind;
-        assert_eq!(
-            browser.post("/console/revoke", &fields).status,
-            400,
-            "{kind}"
-        );
+        assert_eq!(sign_out(kind).status, 400, "{kind}");
     }
 }
 
@@ -216,8 +205,9 @@ fn a_viewer_sees_everything_and_changes_nothing() {
         403
     );
     assert_eq!(browser.end_session(&form, &own).status, 403);
-    let fields = [("form", &*form), ("id", id), ("reason", "r")];
-    assert_eq!(browser.post("/console/restore", &fields).status, 403);
+    let fields = [("form", &*form), ("reason", "r")];
+    let restore = format!("/console/restore?id={id}");
+    assert_eq!(browser.post(&restore, &fields).status, 403);
     assert!(!authority.is_session_revoked("s"));
     let entry = authority.get(&format!("/v1/revocations/{id}")).json();
     assert_eq!(entry["in_force"], true);

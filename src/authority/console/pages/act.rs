@@ -24,6 +24,10 @@ use crate::authority::{Authority, clock};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
+pub(super) const REVOKE: &str = "/console/revoke";
+
+pub(super) const RESTORE: &str = "/console/restore";
+
 /// How long the page after a deed is held back for edges: most have it after some hundred milliseconds, and
 /// the page says how many have it.
 const WAIT: Duration = Duration::from_secs(2);
@@ -43,17 +47,34 @@ impl Wanted {
     /// command line, where it is not one click away.
     fn of(fields: &Fields) -> Result<Self, Problem> {
         use Kind::{Device, Session, Subject, Token};
-        let kind = fields.get("kind").and_then(Kind::from_name);
+        let kind = fields.given("kind").and_then(Kind::from_name);
         let Some(kind @ (Token | Session | Device | Subject)) = kind else {
             let detail = "`kind`: expected `token`, `session`, `device` or `subject`";
             return Err(Problem::invalid(detail));
         };
         Ok(Self {
             kind,
-            issuer: fields.expect("issuer")?,
-            value: fields.expect("value")?,
-            subject: fields.text("subject").filter(|_| !kind.is_cut_off()),
+            issuer: fields.expect_exact("issuer")?,
+            value: fields.expect_exact("value")?,
+            subject: fields
+                .exact("subject")
+                .filter(|_| !kind.is_cut_off())
+                .map(str::to_owned),
         })
+    }
+
+    /// Where it is asked for, and where it is done. The names are in the address with every character escaped,
+    /// since browsers change line breaks and others in the fields of a form, and names are exact.
+    fn address(&self) -> String {
+        href(
+            REVOKE,
+            &[
+                ("kind", Some(self.kind.name())),
+                ("issuer", Some(&self.issuer)),
+                ("value", Some(&self.value)),
+                ("subject", self.subject.as_deref()),
+            ],
+        )
     }
 
     /// The page of the user that it concerns, where that is known.
@@ -109,14 +130,8 @@ pub(in super::super) async fn ask_revoke(
                 @if let Some(subject) = &wanted.subject { dt { "Subject" } dd { (name(subject)) } }
             }
             p { (wanted.effect()) }
-            form method="post" action="/console/revoke" {
+            form method="post" action=(wanted.address()) {
                 (form_token(&operator))
-                input type="hidden" name="kind" value=(wanted.kind.name());
-                input type="hidden" name="issuer" value=(wanted.issuer);
-                input type="hidden" name="value" value=(wanted.value);
-                @if let Some(subject) = &wanted.subject {
-                    input type="hidden" name="subject" value=(subject);
-                }
                 (reason_field())
                 button.danger type="submit" { (wanted.title()) }
                 " "
@@ -132,15 +147,16 @@ pub(in super::super) async fn revoke(
     State(authority): State<Arc<Authority>>,
     Extension(console): Extension<Arc<Console>>,
     Extension(operator): Extension<Operator>,
+    Asked(asked): Asked,
     Sent(form): Sent,
 ) -> Result<Response, Failed> {
-    let form = form.expect_only(&["kind", "issuer", "value", "subject", "reason"])?;
-    let wanted = Wanted::of(&form)?;
+    let wanted = Wanted::of(&asked.expect_only(&Wanted::FIELDS)?)?;
+    let form = form.expect_only(&["reason"])?;
     let signed_in = signed_in(&authority, &wanted).await?;
     let mut request =
         RevocationRequest::of(Target::named(wanted.kind, &wanted.issuer, &wanted.value));
     request.subject = wanted.subject;
-    request.reason = Some(form.expect("reason")?);
+    request.reason = Some(form.expect_typed("reason")?);
     request.wait = Some(EdgeWait::of(WAIT));
     users::until_sign_in(&authority, &mut request, signed_in);
     let caller = Extension(operator.caller.clone());
@@ -155,7 +171,7 @@ pub(in super::super) async fn ask_restore(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["id"])?;
-    let entry = entries::by_id(&authority, asked.expect("id")?).await?;
+    let entry = entries::by_id(&authority, asked.expect_exact("id")?).await?;
     let back = href("/console/revocation", &[("id", Some(&entry.id))]);
     let body = html! {
         section.card.narrow {
@@ -170,9 +186,8 @@ pub(in super::super) async fn ask_restore(
             }
             p { "Tokens that this entry refuses are accepted again, if they have not expired and nothing else \
                  refuses them." }
-            form method="post" action="/console/restore" {
+            form method="post" action=(href(RESTORE, &[("id", Some(&entry.id))])) {
                 (form_token(&operator))
-                input type="hidden" name="id" value=(entry.id);
                 (reason_field())
                 button type="submit" { "Restore" }
                 " "
@@ -188,17 +203,19 @@ pub(in super::super) async fn restore(
     State(authority): State<Arc<Authority>>,
     Extension(console): Extension<Arc<Console>>,
     Extension(operator): Extension<Operator>,
+    Asked(asked): Asked,
     Sent(form): Sent,
 ) -> Result<Response, Failed> {
-    let form = form.expect_only(&["id", "reason"])?;
-    let entry = entries::by_id(&authority, form.expect("id")?).await?;
+    let asked = asked.expect_only(&["id"])?;
+    let form = form.expect_only(&["reason"])?;
+    let entry = entries::by_id(&authority, asked.expect_exact("id")?).await?;
     let mut request = RestorationRequest::of(Target {
         kind: entry.kind,
         qualifier: entry.claim.or(entry.client).unwrap_or_default(),
         issuer: entry.issuer,
         value: entry.value,
     });
-    request.reason = Some(form.expect("reason")?);
+    request.reason = Some(form.expect_typed("reason")?);
     request.wait = Some(EdgeWait::of(WAIT));
     let caller = Extension(operator.caller.clone());
     let answer = revocations::restore(State(authority), caller, JsonBody(request)).await?;

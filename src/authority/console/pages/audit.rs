@@ -30,7 +30,7 @@ pub(in super::super) async fn show(
     let asked = asked.expect_only(&["cursor"])?;
     let query = ListQuery {
         include_restored: true,
-        cursor: asked.text("cursor"),
+        cursor: asked.given("cursor").map(str::to_owned),
         limit: Some(ROWS),
         ..ListQuery::default()
     };

@@ -23,15 +23,15 @@ pub(in super::super) async fn list(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["kind", "issuer", "restored", "cursor"])?;
-    let kind = asked.get("kind").map(|kind| {
+    let kind = asked.given("kind").map(|kind| {
         let unknown = || Problem::invalid("`kind`: expected one that the list offers");
         Kind::from_name(kind).ok_or_else(unknown)
     });
     let query = ListQuery {
         kind: kind.transpose()?,
-        issuer: asked.text("issuer"),
+        issuer: asked.given("issuer").map(str::to_owned),
         include_restored: asked.is_set("restored"),
-        cursor: asked.text("cursor"),
+        cursor: asked.given("cursor").map(str::to_owned),
         limit: Some(ROWS),
         ..ListQuery::default()
     };
@@ -43,9 +43,9 @@ pub(in super::super) async fn list(
         href(
             "/console/revocations",
             &[
-                ("kind", asked.get("kind")),
-                ("issuer", asked.get("issuer")),
-                ("restored", asked.get("restored")),
+                ("kind", asked.given("kind")),
+                ("issuer", asked.given("issuer")),
+                ("restored", asked.given("restored")),
                 ("cursor", Some(&cursor)),
             ],
         )
@@ -57,10 +57,10 @@ pub(in super::super) async fn list(
                 select #kind name="kind" {
                     option value="" { "all" }
                     @for kind in Kind::ALL {
-                        option value=(kind.name()) selected[asked.get("kind") == Some(kind.name())] { (words(kind)) }
+                        option value=(kind.name()) selected[asked.given("kind") == Some(kind.name())] { (words(kind)) }
                     }
                 } }
-            (super::search::issuer_field(&issuers, asked.get("issuer")))
+            (super::search::issuer_field(&issuers, asked.given("issuer")))
             label.tick { input type="checkbox" name="restored" value="yes" checked[asked.is_set("restored")];
                 "also restored ones" }
             button.quiet type="submit" { "Show" }
@@ -83,10 +83,10 @@ pub(in super::super) async fn one(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["id", "done"])?;
-    let entry = by_id(&authority, asked.expect("id")?).await?;
+    let entry = by_id(&authority, asked.expect_exact("id")?).await?;
     let wait = Some(EdgeWait::of(Duration::ZERO));
     let reach = reached(&authority, entry.sequence, wait).await;
-    let done = match asked.get("done") {
+    let done = match asked.given("done") {
         Some("revoked") => Some("Revoked. It is on the disk."),
         Some("already") => Some("It was revoked already; the request is in its history."),
         Some("restored") => Some("Restored. It is on the disk."),

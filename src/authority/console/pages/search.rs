@@ -90,10 +90,10 @@ pub(in super::super) async fn show(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["what", "name", "issuer"])?;
-    let what = What::of(asked.get("what"))?;
-    let issuer = asked.get("issuer");
+    let what = What::of(asked.given("what"))?;
+    let issuer = asked.typed("issuer");
     let issuers = issuers(&authority).await?;
-    let found = match asked.get("name") {
+    let found = match asked.typed("name") {
         Some(name) => Some(find(&authority, what, name, issuer, &issuers).await?),
         None => None,
     };
@@ -112,7 +112,7 @@ pub(in super::super) async fn show(
                     }
                     label for="name" { "Name" }
                     input #name type="text" name="name" required maxlength="1024" spellcheck="false"
-                        autocapitalize="off" autocomplete="off" value=[asked.get("name")];
+                        autocapitalize="off" autocomplete="off" value=[asked.typed("name")];
                     (issuer_field(&issuers, issuer))
                     button type="submit" { "Find" }
                 }

@@ -30,11 +30,11 @@ pub(in super::super) async fn list(
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["issuer", "subject", "suspicious", "ended", "after"])?;
     let query = SessionsQuery {
-        issuer: asked.text("issuer"),
-        subject: asked.text("subject"),
+        issuer: asked.given("issuer").map(str::to_owned),
+        subject: asked.given("subject").map(str::to_owned),
         suspicious: asked.is_set("suspicious"),
         include_ended: asked.is_set("ended"),
-        after: asked.text("after"),
+        after: asked.given("after").map(str::to_owned),
         limit: Some(ROWS),
         ..SessionsQuery::default()
     };
@@ -44,10 +44,10 @@ pub(in super::super) async fn list(
         .0;
     let next = found.next.map(|after| {
         let asked = [
-            ("issuer", asked.get("issuer")),
-            ("subject", asked.get("subject")),
-            ("suspicious", asked.get("suspicious")),
-            ("ended", asked.get("ended")),
+            ("issuer", asked.given("issuer")),
+            ("subject", asked.given("subject")),
+            ("suspicious", asked.given("suspicious")),
+            ("ended", asked.given("ended")),
             ("after", Some(&*after)),
         ];
         href(PATH, &asked)
@@ -56,8 +56,8 @@ pub(in super::super) async fn list(
         h1 { "Sessions" }
         form.filter method="get" action=(PATH) {
             div { label for="subject" { "Subject" }
-                input #subject type="text" name="subject" value=[asked.get("subject")] spellcheck="false"; }
-            (super::search::issuer_field(&issuers, asked.get("issuer")))
+                input #subject type="text" name="subject" value=[asked.given("subject")] spellcheck="false"; }
+            (super::search::issuer_field(&issuers, asked.given("issuer")))
             label.tick { input type="checkbox" name="suspicious" value="yes" checked[asked.is_set("suspicious")];
                 "only suspicious ones" }
             label.tick { input type="checkbox" name="ended" value="yes" checked[asked.is_set("ended")];
@@ -77,12 +77,12 @@ pub(in super::super) async fn one(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["issuer", "subject", "id"])?;
-    let id = from_hex(&asked.expect("id")?).map(Fingerprint);
+    let id = from_hex(&asked.expect_exact("id")?).map(Fingerprint);
     let id = id.ok_or_else(|| Problem::invalid("`id`: expected 32 hexadecimal digits"))?;
     let found = reported(
         &authority,
-        asked.expect("issuer")?,
-        asked.text("subject"),
+        asked.expect_exact("issuer")?,
+        asked.exact("subject").map(str::to_owned),
         id,
     )
     .await?;

@@ -26,7 +26,7 @@ pub(in super::super) const PATH: &str = "/console/sign-in";
 /// The form.
 pub(in super::super) async fn show(Asked(asked): Asked) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["next"])?;
-    Ok(page(StatusCode::OK, asked.get("next"), None))
+    Ok(page(StatusCode::OK, asked.given("next"), None))
 }
 
 /// Begins a visit, if the credential is one of people.
@@ -49,7 +49,7 @@ pub(in super::super) async fn enter(
     let before = cookie(&console, request.headers()).map(str::to_owned);
     let SentByAnyone(form) = SentByAnyone::from_request(request, &authority).await?;
     let form = form.expect_only(&["credential", "next"])?;
-    let secret = form.get("credential").unwrap_or_default();
+    let secret = form.typed("credential").unwrap_or_default();
     let recognised = console.credentials.recognise(secret);
     let is_for_people = |role: Role| role.includes(Role::Viewer);
     let Some((id, caller)) = recognised.filter(|(_, caller)| is_for_people(caller.role)) else {
@@ -60,7 +60,7 @@ pub(in super::super) async fn enter(
             .diary
             .write(line(None, address, Deed::RefusedSignIn));
         let fault = "This is no credential with the role admin or viewer.";
-        let page = page(StatusCode::UNAUTHORIZED, form.get("next"), Some(fault));
+        let page = page(StatusCode::UNAUTHORIZED, form.given("next"), Some(fault));
         return Ok(page.into_response());
     };
     // Of one browser, there is one visit.
@@ -71,7 +71,7 @@ pub(in super::super) async fn enter(
     let cookie = cookie.map_err(|_| Problem::internal())?;
     let deed = line(Some(caller.name), address, Deed::SignedIn);
     console.diary.write(deed);
-    let next = form.get("next").filter(|next| is_own(next));
+    let next = form.given("next").filter(|next| is_own(next));
     let mut response = to(next.unwrap_or("/console"));
     if let Some(cookie) = console.set_cookie(&cookie) {
         response.headers_mut().insert(SET_COOKIE, cookie);

@@ -22,13 +22,13 @@ pub(in super::super) async fn list(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["issuer", "subject", "refused", "before"])?;
-    let before = asked.get("before").map(|before| {
+    let before = asked.given("before").map(|before| {
         let parsed = before.parse();
         parsed.map_err(|_| Problem::invalid("`before`: expected a number"))
     });
     let query = SignalsQuery {
-        issuer: asked.text("issuer"),
-        subject: asked.text("subject"),
+        issuer: asked.given("issuer").map(str::to_owned),
+        subject: asked.given("subject").map(str::to_owned),
         refused: asked.is_set("refused"),
         before: before.transpose()?,
         limit: Some(ROWS),
@@ -38,9 +38,9 @@ pub(in super::super) async fn list(
     let next = found.next.map(|before| {
         let before = before.to_string();
         let asked = [
-            ("issuer", asked.get("issuer")),
-            ("subject", asked.get("subject")),
-            ("refused", asked.get("refused")),
+            ("issuer", asked.given("issuer")),
+            ("subject", asked.given("subject")),
+            ("refused", asked.given("refused")),
             ("before", Some(&*before)),
         ];
         href(PATH, &asked)
@@ -54,9 +54,9 @@ pub(in super::super) async fn list(
         h1 { "Signals" }
         form.filter method="get" action=(PATH) {
             div { label for="subject" { "Subject" }
-                input #subject type="text" name="subject" value=[asked.get("subject")] spellcheck="false"; }
+                input #subject type="text" name="subject" value=[asked.given("subject")] spellcheck="false"; }
             div { label for="issuer" { "Issuer" }
-                input #issuer type="text" name="issuer" value=[asked.get("issuer")] spellcheck="false"; }
+                input #issuer type="text" name="issuer" value=[asked.given("issuer")] spellcheck="false"; }
             label.tick { input type="checkbox" name="refused" value="yes" checked[asked.is_set("refused")];
                 "only refused ones" }
             button.quiet type="submit" { "Show" }

@@ -38,7 +38,7 @@ pub(in super::super) async fn read(
     Sent(form): Sent,
 ) -> Result<Page, Failed> {
     let form = form.expect_only(&["token"])?;
-    let names = Names::of(&form.expect("token")?, &console.issuers);
+    let names = Names::of(&form.expect_typed("token")?, &console.issuers);
     drop(form);
     console.diary.write(Line {
         at: clock::now_milliseconds(),

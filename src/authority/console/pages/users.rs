@@ -37,13 +37,16 @@ pub(in super::super) async fn show(
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["issuer", "subject", "cursor"])?;
-    let (issuer, subject) = (asked.expect("issuer")?, asked.expect("subject")?);
+    let (issuer, subject) = (
+        asked.expect_exact("issuer")?,
+        asked.expect_exact("subject")?,
+    );
     let found = sessions_of(&authority, &issuer, &subject).await;
     let query = ListQuery {
         issuer: Some(issuer.clone()),
         subject: Some(subject.clone()),
         include_restored: true,
-        cursor: asked.text("cursor"),
+        cursor: asked.given("cursor").map(str::to_owned),
         limit: Some(ROWS),
         ..ListQuery::default()
     };
