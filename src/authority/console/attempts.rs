@@ -1,7 +1,9 @@
 //! How often signing in to the console may fail.
 //!
 //! A secret of 256 random bits is not guessed. This keeps the log readable and the diary from being filled by
-//! one network, and tells a person who pastes the wrong line to stop.
+//! one network, and tells a person who pastes the wrong line to stop. Only failures count, and a credential
+//! that is known is taken whatever has failed before: people who share an address with an attacker, behind one
+//! proxy, sign in all the same.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,16 +34,12 @@ struct Failures {
 }
 
 impl Attempts {
-    /// How long this address has to wait before it may try again, if it has to.
-    pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let all = self.lock();
-        let failures = all.get(&Self::key(&all, address))?;
-        let left = WINDOW.saturating_sub(now.saturating_duration_since(failures.since));
-        (failures.count >= MOST && !left.is_zero()).then_some(left)
-    }
-
-    /// Counts a failure.
-    pub(super) fn failed(&self, address: IpAddr, now: Instant) {
+    /// Counts a failure. Counted and judged in one step, so that any number of them at a time are so many.
+    ///
+    /// # Errors
+    ///
+    /// Where there were too many: how long until the next one is looked at.
+    pub(super) fn failed(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut all = self.lock();
         all.retain(|_, failures| now.saturating_duration_since(failures.since) < WINDOW);
         let key = Self::key(&all, address);
@@ -49,7 +47,11 @@ impl Attempts {
             since: now,
             count: 0,
         });
-        failures.count = failures.count.saturating_add(1);
+        if failures.count >= MOST {
+            return Err(WINDOW.saturating_sub(now.saturating_duration_since(failures.since)));
+        }
+        failures.count += 1;
+        Ok(())
     }
 
     fn key(all: &HashMap<IpAddr, Failures>, address: IpAddr) -> IpAddr {
@@ -78,18 +80,29 @@ mod tests {
     fn a_network_that_fails_too_often_waits_and_others_do_not() {
         let (attempts, start) = (Attempts::default(), Instant::now());
         for _ in 0..MOST {
-            assert_eq!(attempts.wait(address(1), start), None);
-            attempts.failed(address(1), start);
+            assert_eq!(attempts.failed(address(1), start), Ok(()));
         }
-        assert_eq!(attempts.wait(address(1), start), Some(WINDOW));
-        assert_eq!(attempts.wait(address(2), start), None);
-        assert_eq!(attempts.wait(address(1), start + WINDOW), None);
-        attempts.failed(address(1), start + WINDOW);
-        assert_eq!(
-            attempts.wait(address(1), start + WINDOW),
-            None,
-            "counted anew"
-        );
+        assert_eq!(attempts.failed(address(1), start), Err(WINDOW));
+        let (second, later) = (Duration::from_secs(1), start + Duration::from_secs(1));
+        assert_eq!(attempts.failed(address(1), later), Err(WINDOW - second));
+        assert_eq!(attempts.failed(address(2), later), Ok(()));
+        for _ in 0..MOST {
+            let counted = attempts.failed(address(1), start + WINDOW);
+            assert_eq!(counted, Ok(()), "counted anew");
+        }
+        assert_eq!(attempts.failed(address(1), start + WINDOW), Err(WINDOW));
+    }
+
+    #[test]
+    fn failures_at_the_same_time_are_counted_as_one_after_the_other() {
+        let (attempts, start) = (Attempts::default(), Instant::now());
+        let looked_at = std::thread::scope(|scope| {
+            let fail = || (0..MOST).filter(|_| attempts.failed(address(1), start).is_ok());
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| fail().count())).collect();
+            let counts = threads.into_iter().map(|thread| thread.join().unwrap());
+            counts.sum::<usize>()
+        });
+        assert_eq!(looked_at, MOST as usize);
     }
 
     #[test]
@@ -97,16 +110,15 @@ mod tests {
         let (attempts, start) = (Attempts::default(), Instant::now());
         let most = u32::try_from(MOST_NETWORKS).unwrap();
         for number in 0..2 * most {
-            attempts.failed(address(number), start);
+            let _ = attempts.failed(address(number), start);
         }
         assert_eq!(attempts.lock().len(), MOST_NETWORKS + 1);
         assert!(
-            attempts.wait(address(3 * most), start).is_some(),
+            attempts.failed(address(3 * most), start).is_err(),
             "among the others"
         );
-        assert_eq!(
-            attempts.wait(address(1), start),
-            None,
+        assert!(
+            attempts.failed(address(1), start).is_ok(),
             "has a count of its own"
         );
     }

@@ -193,16 +193,14 @@ fn signing_in_may_fail_only_so_often() {
     for _ in 0..10 {
         assert_eq!(attempt("portcullis_wrong").status, 401);
     }
-    for secret in ["portcullis_wrong", &admin] {
-        let answer = attempt(secret);
-        assert_eq!(answer.status, 429, "{}", answer.text());
-        let wait: u64 = answer.headers["retry-after"]
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert!((1..=60).contains(&wait), "{wait}");
-    }
+    let answer = attempt("portcullis_wrong");
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    let wait = answer.headers["retry-after"].to_str().unwrap();
+    let wait: u64 = wait.parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    // People who share an address with someone who guesses are not kept out.
+    assert_eq!(attempt(&admin).status, 303);
+    assert_eq!(attempt("portcullis_wrong").status, 429);
     until(|| warnings(&authority, "refused a caller").len() == 1);
     let [line] = &*warnings(&authority, "refused a caller") else {
         panic!("one line")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
@@ -37,24 +38,24 @@ pub(in super::super) async fn enter(
 ) -> Result<Response, Failed> {
     use axum::extract::FromRequest as _;
 
-    let now = Instant::now();
     let address = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let wait = address.and_then(|address| console.attempts.wait(address, now));
-    if let Some(wait) = wait {
-        let problem = Problem::too_many_attempts(wait.as_secs() + 1);
-        authority.tell_of_refusal(&request, None, &problem);
-        let wait = (wait.as_secs() + 1).to_string();
-        return Ok(([("retry-after", wait)], Failed(problem)).into_response());
-    }
     let before = cookie(&console, request.headers()).map(str::to_owned);
+    let (head, body) = request.into_parts();
+    let asked = Request::from_parts(head.clone(), Body::empty());
+    let request = Request::from_parts(head, body);
     let SentByAnyone(form) = SentByAnyone::from_request(request, &authority).await?;
+    let now = Instant::now();
     let form = form.expect_only(&["credential", "next"])?;
     let secret = form.typed("credential").unwrap_or_default();
     let recognised = console.credentials.recognise(secret);
     let is_for_people = |role: Role| role.includes(Role::Viewer);
     let Some((id, caller)) = recognised.filter(|(_, caller)| is_for_people(caller.role)) else {
-        if let Some(address) = address {
-            console.attempts.failed(address, now);
+        let counted = address.map(|address| console.attempts.failed(address, now));
+        if let Some(Err(wait)) = counted {
+            let problem = Problem::too_many_attempts(wait.as_secs() + 1);
+            authority.tell_of_refusal(&asked, None, &problem);
+            let wait = (wait.as_secs() + 1).to_string();
+            return Ok(([("retry-after", wait)], Failed(problem)).into_response());
         }
         console
             .diary
