@@ -14,6 +14,7 @@ use crate::revocation::Cause;
 
 pub(super) mod act;
 pub(super) mod audit;
+mod doubts;
 pub(super) mod edges;
 pub(super) mod entries;
 pub(super) mod overview;

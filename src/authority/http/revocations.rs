@@ -373,7 +373,7 @@ pub(super) async fn issuer(
     Ok(Json(known_issuer(&authority, issuer).await?))
 }
 
-pub(super) async fn known_issuer(
+pub(in crate::authority) async fn known_issuer(
     authority: &Arc<Authority>,
     issuer: String,
 ) -> Result<IssuerAnswer, Problem> {

@@ -4,19 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use maud::{Markup, html};
 
 use super::super::diary::{Deed, Line};
 use super::super::door::to;
 use super::super::form::{Asked, Fields, Sent};
 use super::super::{Console, Operator};
-use super::{Failed, Page, Section, entries, form_token, href, name};
+use super::{Failed, Page, Section, doubts, entries, form_token, href, name};
 use crate::authority::entry::Target;
 use crate::authority::http::body::JsonBody;
-use crate::authority::http::revocations::{self, OutcomeName, RevocationAnswer};
+use crate::authority::http::edges::reached;
+use crate::authority::http::revocations::{self, EntryAnswer, OutcomeName, RevocationAnswer};
 use crate::authority::http::{EdgeWait, Problem, RestorationRequest, RevocationRequest, users};
 use crate::authority::request::MAX_REASON_BYTES;
 use crate::authority::sessions::{Name, Owned};
@@ -24,9 +26,9 @@ use crate::authority::{Authority, clock};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
-pub(super) const REVOKE: &str = "/console/revoke";
+pub(in super::super) const REVOKE: &str = "/console/revoke";
 
-pub(super) const RESTORE: &str = "/console/restore";
+pub(in super::super) const RESTORE: &str = "/console/restore";
 
 /// How long the page after a deed is held back for edges: most have it after some hundred milliseconds, and
 /// the page says how many have it.
@@ -66,11 +68,16 @@ impl Wanted {
     /// Where it is asked for, and where it is done. The names are in the address with every character escaped,
     /// since browsers change line breaks and others in the fields of a form, and names are exact.
     fn address(&self) -> String {
+        self.address_at(&self.issuer)
+    }
+
+    /// The same at another issuer.
+    fn address_at(&self, issuer: &str) -> String {
         href(
             REVOKE,
             &[
                 ("kind", Some(self.kind.name())),
-                ("issuer", Some(&self.issuer)),
+                ("issuer", Some(issuer)),
                 ("value", Some(&self.value)),
                 ("subject", self.subject.as_deref()),
             ],
@@ -117,10 +124,14 @@ impl Wanted {
 
 /// Asks whether something is to be revoked, and why.
 pub(in super::super) async fn ask_revoke(
+    State(authority): State<Arc<Authority>>,
+    Extension(console): Extension<Arc<Console>>,
     Extension(operator): Extension<Operator>,
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
     let wanted = Wanted::of(&asked.expect_only(&Wanted::FIELDS)?)?;
+    let at = |issuer: &str| wanted.address_at(issuer);
+    let doubt = doubts::of_issuer(&authority, &console, &wanted.issuer, at).await?;
     let body = html! {
         section.card.narrow {
             h1 { (wanted.title()) }
@@ -130,6 +141,8 @@ pub(in super::super) async fn ask_revoke(
                 @if let Some(subject) = &wanted.subject { dt { "Subject" } dd { (name(subject)) } }
             }
             p { (wanted.effect()) }
+            (doubt)
+            @if wanted.kind.is_cut_off() { (doubts::of_clocks(&authority)) }
             form method="post" action=(wanted.address()) {
                 (form_token(&operator))
                 (reason_field())
@@ -157,11 +170,11 @@ pub(in super::super) async fn revoke(
         RevocationRequest::of(Target::named(wanted.kind, &wanted.issuer, &wanted.value));
     request.subject = wanted.subject;
     request.reason = Some(form.expect_typed("reason")?);
-    request.wait = Some(EdgeWait::of(WAIT));
     users::until_sign_in(&authority, &mut request, signed_in);
     let caller = Extension(operator.caller.clone());
-    let answer = revocations::revoke(State(authority), caller, JsonBody(request)).await?;
-    done(&console, &operator, Deed::Revoked, answer.0)
+    let work = revocations::revoke(State(Arc::clone(&authority)), caller, JsonBody(request));
+    let answer = carry_out(console, &operator, Deed::Revoked, work).await?;
+    done(&authority, answer).await
 }
 
 /// Asks whether an entry is to be restored, and why.
@@ -170,14 +183,21 @@ pub(in super::super) async fn ask_restore(
     Extension(operator): Extension<Operator>,
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
-    let asked = asked.expect_only(&["id"])?;
+    // Who has signed in anew comes here with what was sent before that.
+    let asked = asked.expect_only(&["id", "seen"])?;
     let entry = entries::by_id(&authority, asked.expect_exact("id")?).await?;
+    Ok(restoration(&operator, &entry, None))
+}
+
+fn restoration(operator: &Operator, entry: &EntryAnswer, warning: Option<&str>) -> Page {
     let back = href("/console/revocation", &[("id", Some(&entry.id))]);
+    let asked = [("id", Some(&*entry.id)), ("seen", Some(&*stamp(entry)))];
     let body = html! {
         section.card.narrow {
             h1 { "Restore" }
+            @if let Some(warning) = warning { p.banner.bad role="alert" { (warning) } }
             dl.facts {
-                dt { (entries::words(entry.kind)) } dd { (entries::target(&entry)) }
+                dt { (entries::words(entry.kind)) } dd { (entries::target(entry)) }
                 dt { "Issuer" } dd { (name(&entry.issuer)) }
                 @if let Some(last) = entry.history.last() {
                     dt { "Last" } dd { (entries::deed(last.action)) " by " (name(&last.actor)) }
@@ -186,8 +206,8 @@ pub(in super::super) async fn ask_restore(
             }
             p { "Tokens that this entry refuses are accepted again, if they have not expired and nothing else \
                  refuses them." }
-            form method="post" action=(href(RESTORE, &[("id", Some(&entry.id))])) {
-                (form_token(&operator))
+            form method="post" action=(href(RESTORE, &asked)) {
+                (form_token(operator))
                 (reason_field())
                 button type="submit" { "Restore" }
                 " "
@@ -195,7 +215,14 @@ pub(in super::super) async fn ask_restore(
             }
         }
     };
-    Ok(Page::of(&operator, Section::Revocations, "Restore", &body))
+    Page::of(operator, Section::Revocations, "Restore", &body)
+}
+
+/// The last that was done to an entry. Who restores it decides by that: where someone has revoked it again in the
+/// meantime, and said why, it is a matter of another decision.
+fn stamp(entry: &EntryAnswer) -> String {
+    let last = entry.history.last().map(|last| &*last.time);
+    format!("{} {}", entry.sequence, last.unwrap_or_default())
 }
 
 /// Restores it.
@@ -206,9 +233,16 @@ pub(in super::super) async fn restore(
     Asked(asked): Asked,
     Sent(form): Sent,
 ) -> Result<Response, Failed> {
-    let asked = asked.expect_only(&["id"])?;
+    let asked = asked.expect_only(&["id", "seen"])?;
     let form = form.expect_only(&["reason"])?;
     let entry = entries::by_id(&authority, asked.expect_exact("id")?).await?;
+    if asked.expect_exact("seen")? != stamp(&entry) {
+        let changed = "This entry has changed since the page was shown, and nothing was restored. Below is \
+                       what was done last.";
+        let mut page = restoration(&operator, &entry, Some(changed));
+        page.status = StatusCode::CONFLICT;
+        return Ok(page.into_response());
+    }
     let mut request = RestorationRequest::of(Target {
         kind: entry.kind,
         qualifier: entry.claim.or(entry.client).unwrap_or_default(),
@@ -216,19 +250,39 @@ pub(in super::super) async fn restore(
         value: entry.value,
     });
     request.reason = Some(form.expect_typed("reason")?);
-    request.wait = Some(EdgeWait::of(WAIT));
     let caller = Extension(operator.caller.clone());
-    let answer = revocations::restore(State(authority), caller, JsonBody(request)).await?;
-    done(&console, &operator, Deed::Restored, answer.0)
+    let work = revocations::restore(State(Arc::clone(&authority)), caller, JsonBody(request));
+    let answer = carry_out(console, &operator, Deed::Restored, work).await?;
+    done(&authority, answer).await
 }
 
-/// Leads to the entry, which says how far it has come.
-fn done(
-    console: &Console,
+/// Does it, and writes the line about it, in a task of its own: a browser that hangs up in between stops this
+/// request, and would leave a deed without a line.
+async fn carry_out(
+    console: Arc<Console>,
     operator: &Operator,
     deed: Deed,
-    answer: RevocationAnswer,
-) -> Result<Response, Failed> {
+    work: impl Future<Output = Result<Json<RevocationAnswer>, Problem>> + Send + 'static,
+) -> Result<RevocationAnswer, Failed> {
+    let who = Arc::clone(&operator.caller.name);
+    let task = tokio::spawn(async move {
+        let Json(answer) = work.await?;
+        if let Some(id) = &answer.id {
+            console.diary.write(Line {
+                at: clock::now_milliseconds(),
+                who: Some(who),
+                address: None,
+                deed,
+                entry: Some(id.clone()),
+            });
+        }
+        Ok::<_, Problem>(answer)
+    });
+    Ok(task.await.map_err(|_| Problem::internal())??)
+}
+
+/// Waits for edges, and leads to the entry, which says how far it has come.
+async fn done(authority: &Authority, answer: RevocationAnswer) -> Result<Response, Failed> {
     let done = match answer.outcome {
         OutcomeName::Revoked => "revoked",
         OutcomeName::AlreadyRevoked => "already",
@@ -243,13 +297,9 @@ fn done(
         };
         return Err(Problem::out_of_bounds(detail).into());
     };
-    console.diary.write(Line {
-        at: clock::now_milliseconds(),
-        who: Some(Arc::clone(&operator.caller.name)),
-        address: None,
-        deed,
-        entry: Some(id.clone()),
-    });
+    if let Some(sequence) = answer.sequence {
+        reached(authority, sequence, Some(EdgeWait::of(WAIT))).await;
+    }
     let asked = [("id", Some(&*id)), ("done", Some(done))];
     Ok(to(&href("/console/revocation", &asked)))
 }

@@ -86,18 +86,12 @@ pub(in super::super) async fn one(
     let entry = by_id(&authority, asked.expect_exact("id")?).await?;
     let wait = Some(EdgeWait::of(Duration::ZERO));
     let reach = reached(&authority, entry.sequence, wait).await;
-    let done = match asked.given("done") {
-        Some("revoked") => Some("Revoked. It is on the disk."),
-        Some("already") => Some("It was revoked already; the request is in its history."),
-        Some("restored") => Some("Restored. It is on the disk."),
-        Some("withdrawn") => {
-            Some("Withdrawn. Others have revoked the same, so that it stays revoked.")
-        }
-        _ => None,
-    };
+    let done = asked.given("done").and_then(|done| done_to(&entry, done));
+    let is_cut_off_now = done.is_some() && entry.in_force && entry.kind.is_cut_off();
     let body = html! {
         h1 { (words(entry.kind)) " " (target(&entry)) }
         @if let Some(done) = done { p.banner.good role="status" { (done) } }
+        @if is_cut_off_now { (super::doubts::of_clocks(&authority)) }
         div.columns {
             section.card {
                 h2 { "The entry" }
@@ -122,6 +116,24 @@ pub(in super::super) async fn one(
         "Revocation",
         &body,
     ))
+}
+
+/// What is said after a deed, where the entry is as that has left it: the address says what was done, and anyone
+/// can write one, or load it again after another has done something else.
+fn done_to(entry: &EntryAnswer, done: &str) -> Option<&'static str> {
+    let last = entry.history.last().map(|last| last.action);
+    match (done, last, entry.in_force) {
+        ("revoked", Some(OutcomeName::Revoked), true) => Some("Revoked. It is on the disk."),
+        ("already", _, true) => Some(
+            "It was revoked already, and stays so. The history has this request only if it changed something, \
+             such as how long the entry is kept.",
+        ),
+        ("restored", Some(OutcomeName::Restored), false) => Some("Restored. It is on the disk."),
+        ("withdrawn", Some(OutcomeName::Withdrawn), true) => {
+            Some("Withdrawn. Others have revoked the same, so that it stays revoked.")
+        }
+        _ => None,
+    }
 }
 
 /// The entry with this id.
