@@ -50,10 +50,9 @@ pub(in super::super) async fn show(
         limit: Some(ROWS),
         ..ListQuery::default()
     };
-    let revoked = revocations::list(State(authority), Ok(Query(query)));
+    let revoked = revocations::list(State(Arc::clone(&authority)), Ok(Query(query)));
     let revoked = revoked.await?.0;
-    let is_cut_off = |entry: &&EntryAnswer| entry.kind == Kind::Subject && entry.in_force;
-    let cut_off = revoked.entries.iter().find(is_cut_off);
+    let cut_off = cut_off(authority, &issuer, &subject).await?;
     let own = [("issuer", Some(&*issuer)), ("subject", Some(&*subject))];
     let more_entries = revoked.next_cursor.as_deref();
     let more_entries =
@@ -61,7 +60,7 @@ pub(in super::super) async fn show(
     let body = html! {
         h1 { (name(&subject)) }
         p.lead { "Subject of " (name(&issuer)) }
-        @if let Some(entry) = cut_off { (signed_out(&operator, entry)) }
+        @if let Some(entry) = &cut_off { (signed_out(&operator, entry)) }
         (actions(&operator, &issuer, &subject))
         section {
             h2 { "Sessions" }
@@ -84,6 +83,24 @@ pub(in super::super) async fn show(
         }
     };
     Ok(Page::of(&operator, Section::Search, "User", &body))
+}
+
+/// The user's cut-off in force, wherever it stands among the other entries.
+async fn cut_off(
+    authority: Arc<Authority>,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<EntryAnswer>, Problem> {
+    let query = ListQuery {
+        kind: Some(Kind::Subject),
+        issuer: Some(issuer.to_owned()),
+        value: Some(subject.to_owned()),
+        ..ListQuery::default()
+    };
+    let found = revocations::list(State(authority), Ok(Query(query)))
+        .await?
+        .0;
+    Ok(found.entries.into_iter().next())
 }
 
 async fn sessions_of(
