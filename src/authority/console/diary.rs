@@ -5,14 +5,41 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Some days of a support desk; a line takes a hundred bytes.
+/// Of each ring. Some days of a support desk; a line takes a hundred bytes.
 const MOST: usize = 1_000;
 
 /// The latest lines.
 #[derive(Debug, Default)]
-pub(super) struct Diary(Mutex<VecDeque<Line>>);
+pub(super) struct Diary(Mutex<Rings>);
+
+/// Anyone can have a sign-in refused, as often as they like: such lines push out only each other.
+#[derive(Debug, Default)]
+struct Rings {
+    /// How many lines there were, of which each has its number.
+    written: u64,
+    deeds: VecDeque<(u64, Line)>,
+    refusals: VecDeque<(u64, Line)>,
+}
+
+/// Lines of which kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// What people have done who are signed in, and their signing in.
+    Deeds,
+    /// Sign-ins that were refused.
+    Refusals,
+}
+
+/// Some lines.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// Newest first.
+    pub(super) lines: Vec<Line>,
+    /// What the ones after them are before; `None` at the end.
+    pub(super) next: Option<u64>,
+}
 
 /// One thing that was done.
 #[derive(Clone, Debug)]
@@ -78,17 +105,42 @@ impl Diary {
             entry = line.entry.as_deref(),
             "console"
         );
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() >= MOST {
-            lines.pop_back();
+        let mut rings = self.lock();
+        let number = rings.written;
+        rings.written += 1;
+        let ring = match line.deed {
+            Deed::RefusedSignIn => &mut rings.refusals,
+            _ => &mut rings.deeds,
+        };
+        if ring.len() >= MOST {
+            ring.pop_back();
         }
-        lines.push_front(line);
+        ring.push_front((number, line));
     }
 
-    /// The latest lines, newest first.
-    pub(super) fn latest(&self, limit: usize) -> Vec<Line> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().take(limit).cloned().collect()
+    /// The latest lines, or those before a line.
+    pub(super) fn latest(&self, ring: Ring, before: Option<u64>, limit: usize) -> Lines {
+        let rings = self.lock();
+        let ring = match ring {
+            Ring::Deeds => &rings.deeds,
+            Ring::Refusals => &rings.refusals,
+        };
+        let is_before = |number: u64| before.is_none_or(|before| number < before);
+        let mut found = ring
+            .iter()
+            .filter(|(number, _)| is_before(*number))
+            .peekable();
+        let (mut lines, mut last) = (Vec::new(), None);
+        while let Some((number, line)) = found.next_if(|_| lines.len() < limit) {
+            lines.push(line.clone());
+            last = Some(*number);
+        }
+        let next = last.filter(|_| found.peek().is_some());
+        Lines { lines, next }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rings> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,21 +148,50 @@ impl Diary {
 mod tests {
     use super::*;
 
+    fn write(diary: &Diary, deed: Deed, at: u64) {
+        diary.write(Line {
+            at,
+            who: None,
+            address: None,
+            deed,
+            entry: None,
+        });
+    }
+
     #[test]
-    fn the_latest_lines_are_kept() {
+    fn the_latest_lines_are_kept_and_found_page_by_page() {
         let diary = Diary::default();
         for at in 0..2_000 {
-            diary.write(Line {
-                at,
-                who: None,
-                address: None,
-                deed: Deed::SignedIn,
-                entry: None,
-            });
+            write(&diary, Deed::SignedIn, at);
         }
-        let lines = diary.latest(usize::MAX);
-        assert_eq!(lines.len(), MOST);
-        assert_eq!((lines[0].at, lines[MOST - 1].at), (1_999, 1_000));
-        assert_eq!(diary.latest(3).len(), 3);
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let page = diary.latest(Ring::Deeds, before, 300);
+            found.extend(page.lines.iter().map(|line| line.at));
+            // What is written in between moves nothing.
+            write(&diary, Deed::RefusedSignIn, 0);
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, (1_000..2_000).rev().collect::<Vec<_>>());
+        let all = diary.latest(Ring::Deeds, None, MOST);
+        assert_eq!((all.lines.len(), all.next), (MOST, None));
+    }
+
+    #[test]
+    fn refused_sign_ins_push_out_only_each_other() {
+        let diary = Diary::default();
+        write(&diary, Deed::Revoked, 1);
+        for at in 0..2_000 {
+            write(&diary, Deed::RefusedSignIn, at);
+        }
+        let [line] = &*diary.latest(Ring::Deeds, None, 10).lines else {
+            panic!("one line")
+        };
+        assert_eq!((line.deed, line.at), (Deed::Revoked, 1));
+        let refusals = diary.latest(Ring::Refusals, None, usize::MAX).lines;
+        assert_eq!((refusals.len(), refusals[0].at), (MOST, 1_999));
     }
 }

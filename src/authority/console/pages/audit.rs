@@ -11,11 +11,12 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use maud::{Markup, html};
 
-use super::super::diary::Line;
+use super::super::diary::{Line, Ring};
 use super::super::form::Asked;
 use super::super::{Console, Operator};
 use super::{Failed, Page, ROWS, Section, entries, href, more, name, nothing, optional, time};
 use crate::authority::Authority;
+use crate::authority::http::Problem;
 use crate::authority::http::revocations::{self, EntryAnswer, EventAnswer, ListQuery};
 
 const PATH: &str = "/console/audit";
@@ -27,7 +28,20 @@ pub(in super::super) async fn show(
     Extension(operator): Extension<Operator>,
     Asked(asked): Asked,
 ) -> Result<Page, Failed> {
-    let asked = asked.expect_only(&["cursor"])?;
+    let asked = asked.expect_only(&["cursor", "before", "refused_before"])?;
+    let kept = |ring: Ring, field: &str| {
+        let before = asked.given(field).map(|before| {
+            let parsed = before.parse();
+            parsed.map_err(|_| Problem::invalid(format!("`{field}`: expected a number")))
+        });
+        let found = console.diary.latest(ring, before.transpose()?, ROWS);
+        let next = found
+            .next
+            .map(|before| href(PATH, &[(field, Some(&*before.to_string()))]));
+        Ok::<_, Problem>((found.lines, next))
+    };
+    let (deeds, more_deeds) = kept(Ring::Deeds, "before")?;
+    let (refusals, more_refusals) = kept(Ring::Refusals, "refused_before")?;
     let query = ListQuery {
         include_restored: true,
         cursor: asked.given("cursor").map(str::to_owned),
@@ -52,7 +66,13 @@ pub(in super::super) async fn show(
         section {
             h2 { "In this console" }
             p.lead { "Since this authority was started. Its log has the same lines, and keeps them longer." }
-            (lines(&console.diary.latest(ROWS)))
+            (lines(&deeds))
+            (more(more_deeds))
+        }
+        section {
+            h2 { "Refused sign-ins" }
+            (lines(&refusals))
+            (more(more_refusals))
         }
     };
     Ok(Page::of(&operator, Section::Audit, "Audit log", &body))
