@@ -50,6 +50,7 @@ mod visits;
 use attempts::Attempts;
 use diary::Diary;
 use door::Need;
+pub(super) use door::dress;
 use pages::{
     act, audit, edges, entries, overview, search, sessions, sign_in, signals, token, users,
 };
@@ -200,6 +201,6 @@ pub(super) fn router(authority: &Arc<Authority>, console: &Arc<Console>) -> Rout
     open.merge(viewing)
         .merge(acting)
         .merge(assets::router())
+        .method_not_allowed_fallback(pages::not_this_method)
         .layer(axum::Extension(Arc::clone(console)))
-        .layer(middleware::from_fn(door::dress))
 }

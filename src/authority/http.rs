@@ -104,6 +104,7 @@ pub(super) fn router(authority: Arc<Authority>) -> Router {
             Arc::clone(&authority),
             count,
         ))
+        .layer(middleware::from_fn(console::dress))
         .layer(middleware::from_fn(drain))
         .with_state(authority)
 }

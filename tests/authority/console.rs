@@ -14,6 +14,7 @@ use super::keys::jwks;
 use super::process::{Answer, Authority, ISSUER, binary, credential, directory, serve, until};
 use super::signals;
 
+mod deeds;
 mod names;
 mod pages;
 mod visits;

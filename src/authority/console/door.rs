@@ -117,9 +117,15 @@ pub(super) async fn admit(
     next.run(request).await
 }
 
-/// Gives every answer the headers that keep a browser from doing more with it than show it.
-pub(super) async fn dress(request: Request, next: Next) -> Response {
+/// Gives every answer under `/console` the headers that keep a browser from doing more with it than show it: also
+/// those that are given before a request comes to a page.
+pub(in crate::authority) async fn dress(request: Request, next: Next) -> Response {
+    let rest = request.uri().path().strip_prefix("/console");
+    let is_of_console = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut response = next.run(request).await;
+    if !is_of_console {
+        return response;
+    }
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -182,8 +188,18 @@ fn is_from_own_page(headers: &HeaderMap, has_tls: bool) -> bool {
     }
 }
 
-/// Where one signs in, and comes back from to the page that was asked for.
+/// Where one signs in, and comes back from to the page that was asked for. A form that was sent after the end of its
+/// visit is not led on without a word: who has sent it would take it for done.
 fn to_sign_in(request: &Request) -> Response {
+    let path = request.uri().path();
+    if request.method() == Method::POST && path != super::pages::sign_in::OUT {
+        // What it asks about stands in its address, so that it can be asked for once more.
+        let is_asked_again =
+            [super::pages::act::REVOKE, super::pages::act::RESTORE].contains(&path);
+        let next = request.uri().path_and_query().map(ToString::to_string);
+        let next = next.filter(|_| is_asked_again);
+        return super::pages::sign_in::again(next.as_deref()).into_response();
+    }
     let mut location = super::pages::sign_in::PATH.to_owned();
     let asked = request.uri().path_and_query().map(ToString::to_string);
     let is_page = request.method() == Method::GET && Shown::of(request).is_by_hand();

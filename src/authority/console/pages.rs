@@ -148,6 +148,11 @@ impl IntoResponse for Failed {
     }
 }
 
+/// The page of a path that is not for this method.
+pub(super) async fn not_this_method() -> Failed {
+    Failed(Problem::method_not_allowed())
+}
+
 /// The page of a path that there is nothing at.
 pub(super) async fn unknown() -> Failed {
     Failed(Problem::not_found())

@@ -67,10 +67,22 @@ fn a_stranger_is_led_to_where_one_signs_in() {
                 "{page} {cookie}"
             );
         }
-        for path in ["/console/revoke", "/console/restore", "/console/token"] {
+        // A form that was filled in is not done, and that is said.
+        for (path, next) in [
+            ("/console/revoke?kind=session&issuer=i&value=a%20", true),
+            ("/console/restore?id=x&seen=y", true),
+            ("/console/token", false),
+        ] {
             let answer = browser.post(path, &[("reason", "r")]);
-            assert_eq!(location(&answer), "/console/sign-in", "{path}");
+            assert_eq!(answer.status, 401, "{path}");
+            let page = answer.text();
+            assert!(page.contains("nothing was done"), "{page}");
+            let asked = path.replace('&', "&amp;");
+            let asked = format!("name=\"next\" value=\"{asked}\"");
+            assert_eq!(page.contains(&asked), next, "{page}");
         }
+        let left = browser.post("/console/sign-out", &[]);
+        assert_eq!(location(&left), "/console/sign-in");
     }
     let asked = browser.get("/console/user?issuer=i&subject=a%26b");
     let next = "/console/user?issuer=i&subject=a%26b";

@@ -24,10 +24,18 @@ use crate::authority::{Authority, clock};
 
 pub(in super::super) const PATH: &str = "/console/sign-in";
 
+pub(in super::super) const OUT: &str = "/console/sign-out";
+
 /// The form.
 pub(in super::super) async fn show(Asked(asked): Asked) -> Result<Page, Failed> {
     let asked = asked.expect_only(&["next"])?;
     Ok(page(StatusCode::OK, asked.given("next"), None))
+}
+
+/// The form, for someone whose visit was over when a form was sent.
+pub(in super::super) fn again(next: Option<&str>) -> Page {
+    let fault = "You are not signed in any more, and nothing was done. Sign in, and send it again.";
+    page(StatusCode::UNAUTHORIZED, next, Some(fault))
 }
 
 /// Begins a visit, if the credential is one of people.
