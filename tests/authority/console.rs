@@ -17,6 +17,7 @@ use super::signals;
 mod deeds;
 mod names;
 mod pages;
+mod search;
 mod visits;
 
 /// Pages that show something, with what they have to be asked.

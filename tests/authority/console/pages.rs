@@ -56,37 +56,6 @@ fn every_answer_keeps_the_browser_from_doing_more_than_show_it() {
 }
 
 #[test]
-fn what_is_refused_before_it_comes_to_a_page_has_the_same_headers() {
-    let directory = directory();
-    let admin = credential(directory.path(), "admin", "alice");
-    let authority = with_console(directory.path());
-    let browser = Browser::signed_in(&authority, &admin);
-    let answers = [
-        (405, browser.get("/console/token")),
-        (405, browser.get("/console/sign-out")),
-        (405, browser.post("/console/audit", &[])),
-        (405, browser.post("/console/style.css", &[])),
-        (400, browser.get("/console?a=%zz")),
-        (400, browser.get("/console/%ff")),
-    ];
-    for (status, answer) in answers {
-        assert_eq!(answer.status, status, "{}", answer.text());
-        for (name, value) in [
-            ("x-frame-options", "DENY"),
-            ("x-content-type-options", "nosniff"),
-            ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
-        ] {
-            assert_eq!(answer.headers[name], value, "{}", answer.text());
-        }
-        let policy = answer.headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'"), "{policy}");
-    }
-    let elsewhere = authority.get("/consolex");
-    assert!(!elsewhere.headers.contains_key("x-frame-options"));
-}
-
-#[test]
 fn the_style_sheet_is_sent_once() {
     let directory = directory();
     credential(directory.path(), "admin", "alice");

@@ -41,6 +41,10 @@ struct Found {
     users: BTreeSet<(String, String)>,
     sessions: Vec<SessionAnswer>,
     entries: Vec<EntryAnswer>,
+    /// Whether there are more of them.
+    has_more_entries: bool,
+    /// At how many issuers sessions were looked for, where none was given.
+    looked_at: Option<usize>,
 }
 
 impl What {
@@ -202,7 +206,11 @@ async fn find(
     let mut found = Found {
         users: BTreeSet::new(),
         sessions,
+        has_more_entries: entries.next_cursor.is_some(),
         entries: entries.entries,
+        looked_at: matches!(what, What::Session | What::Token)
+            .then_some(issuers.len())
+            .filter(|_| issuer.is_none()),
     };
     found.add_users();
     if let (What::Subject, Some(issuer)) = (what, issuer) {
@@ -285,15 +293,28 @@ fn results(found: &Found) -> Markup {
                 ul.users { @for (issuer, subject) in found.users.iter().take(MOST_USERS) {
                     li { (users::link(issuer, subject)) " " span.faint { "of " (name(issuer)) } }
                 } }
+                @if found.users.len() > MOST_USERS {
+                    p.faint { "There are more. With the issuer given, one is found among them." }
+                }
             }
         }
         section {
             h2 { "Sessions" }
             (sessions::table(&found.sessions, "Edges have reported no such session. One that has ended is found by its user."))
+            @if found.sessions.len() >= ROWS {
+                p.faint { "There may be more: the page of each user has all." }
+            }
+            @if let Some(issuers) = found.looked_at {
+                p.faint { "Looked for at each issuer that the form offers (" (super::count(issuers as u64))
+                    "). At another one, it is found with the issuer given." }
+            }
         }
         section {
             h2 { "Revocations" }
             (entries::table(&found.entries, "Nothing of this name was revoked."))
+            @if found.has_more_entries {
+                p.faint { "There are more: the page of each user has all." }
+            }
         }
     }
 }
