@@ -115,8 +115,8 @@ impl<'a> Browser<'a> {
 /// A path with what is asked of it.
 fn asked(path: &str, fields: &[(&str, &str)]) -> String {
     let escaped = |value: &str| -> String {
-        let bytes = value.bytes();
-        bytes.map(|byte| format!("%{byte:02x}")).collect()
+        let bytes = value.bytes().map(|byte| format!("%{byte:02x}"));
+        bytes.collect::<Vec<_>>().concat()
     };
     let fields = fields.iter();
     let fields: Vec<_> = fields

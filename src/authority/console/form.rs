@@ -201,8 +201,10 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many() {
-        let numbered =
-            |count: usize| -> String { (0..count).map(|number| format!("{number}=&")).collect() };
+        let numbered = |count: usize| {
+            let fields: Vec<_> = (0..count).map(|number| format!("{number}=")).collect();
+            fields.join("&")
+        };
         assert!(Fields::of(numbered(MOST_FIELDS).as_bytes()).is_ok());
         let refused = Fields::of(numbered(MOST_FIELDS + 1).as_bytes()).unwrap_err();
         assert_eq!(refused.detail(), "expected at most 16 fields");
