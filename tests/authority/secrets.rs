@@ -118,9 +118,17 @@ fn secrets_are_encrypted_with_the_key_of_the_operator_and_with_none_else() {
     std::fs::set_permissions(&second, mode).unwrap();
     let (code, _, errors) = run(&["migrate", "--secret-key", &second]);
     assert!(code == Some(1) && errors.contains("chmod 600"), "{errors}");
+    // Another key would be of no use in place of one that cannot be read.
     let (code, _, errors) = run(&["migrate", "--secret-key", "none"]);
     assert!(
-        code == Some(10) && errors.contains("openssl rand"),
+        code == Some(10) && errors.contains("`none`") && !errors.contains("openssl rand"),
+        "{errors}"
+    );
+    std::fs::set_permissions(&second, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&second, "short").unwrap();
+    let (code, _, errors) = run(&["migrate", "--secret-key", &second]);
+    assert!(
+        code == Some(1) && errors.contains("openssl rand"),
         "{errors}"
     );
 }
