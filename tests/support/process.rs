@@ -88,7 +88,7 @@ impl Authority {
             .read_line(&mut line)
             .unwrap();
         let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("not ready: {line:?}, log: {}", log.lock().unwrap()));
+            .unwrap_or_else(|_| panic!("not ready: {line:?}, log: {}", last_words(&log)));
         // Those of tests sign themselves.
         let any_certificate = ureq::tls::TlsConfig::builder().disable_verification(true);
         let config = ureq::Agent::config_builder()
@@ -349,6 +349,18 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
         status: parts.status.as_u16(),
         headers: parts.headers,
         bytes,
+    }
+}
+
+/// The log of a process that has closed its output, of which the end may still be on its way.
+fn last_words(log: &Mutex<String>) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let words = log.lock().unwrap().clone();
+        if !words.is_empty() || Instant::now() > deadline {
+            return words;
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

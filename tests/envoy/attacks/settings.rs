@@ -145,7 +145,10 @@ fn swapped_module(_: &mut World) {
     let mut fetching = 0;
     for entry in fs::read_dir(examples).unwrap() {
         let path = entry.unwrap().path();
-        if !path.is_file() {
+        let is_text = path
+            .extension()
+            .is_some_and(|kind| kind == "yaml" || kind == "md");
+        if !is_text {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
