@@ -97,9 +97,8 @@ pub use store::{
     DatabaseError, Encrypted, Encryption, End, Holder, Loss, MAX_LEASE, Migrated, Replica,
     SecretKey, SecretKeyError, StoreError, StorePlace, Taken, copy_store,
 };
-pub(crate) use text::bare;
 #[cfg(not(fuzzing))]
-pub(crate) use text::is_seen;
+pub(crate) use text::{bare, is_seen};
 pub use text::{chain_of, printable};
 pub use verifier::{VerifierError, trusted_certificates};
 pub use webhook::{SecretError, WebhookError};

@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::pages::Failed;
+use super::pages::{Failed, HOME};
 use super::{Console, Operator};
 use crate::authority::Authority;
 use crate::authority::credentials::Role;
@@ -120,7 +120,7 @@ pub(super) async fn admit(
 /// Gives every answer under `/console` the headers that keep a browser from doing more with it than show it: also
 /// those that are given before a request comes to a page.
 pub(in crate::authority) async fn dress(request: Request, next: Next) -> Response {
-    let rest = request.uri().path().strip_prefix("/console");
+    let rest = request.uri().path().strip_prefix(HOME);
     let is_of_console = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut response = next.run(request).await;
     if !is_of_console {
@@ -203,7 +203,7 @@ fn to_sign_in(request: &Request) -> Response {
     let mut location = super::pages::sign_in::PATH.to_owned();
     let asked = request.uri().path_and_query().map(ToString::to_string);
     let is_page = request.method() == Method::GET && Shown::of(request).is_by_hand();
-    if let Some(asked) = asked.filter(|asked| is_page && asked != "/console") {
+    if let Some(asked) = asked.filter(|asked| is_page && asked != HOME) {
         location.push_str("?next=");
         location.push_str(&percent::encoded(&asked));
     }
@@ -213,7 +213,7 @@ fn to_sign_in(request: &Request) -> Response {
 /// Has the browser load another page of the console, also after a form.
 pub(super) fn to(location: &str) -> Response {
     let location = HeaderValue::from_str(location);
-    let location = location.unwrap_or(HeaderValue::from_static("/console"));
+    let location = location.unwrap_or(HeaderValue::from_static(HOME));
     (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
 }
 

@@ -25,6 +25,9 @@ pub(super) mod signals;
 pub(super) mod token;
 pub(super) mod users;
 
+/// Where the console begins.
+pub(super) const HOME: &str = "/console";
+
 /// Rows of a table before there is a link to more.
 const ROWS: usize = 50;
 
@@ -76,13 +79,13 @@ impl Section {
 
     const fn path(self) -> &'static str {
         match self {
-            Self::Overview => "/console",
+            Self::Overview => HOME,
             Self::Search => search::PATH,
-            Self::Sessions => "/console/sessions",
-            Self::Revocations => "/console/revocations",
-            Self::Signals => "/console/signals",
-            Self::Edges => "/console/edges",
-            Self::Audit => "/console/audit",
+            Self::Sessions => sessions::PATH,
+            Self::Revocations => entries::PATH,
+            Self::Signals => signals::PATH,
+            Self::Edges => edges::PATH,
+            Self::Audit => audit::PATH,
         }
     }
 }
@@ -99,7 +102,7 @@ impl Page {
             }
             div.operator {
                 span { (name(&caller.name)) " " span.role { (caller.role.name()) } }
-                form method="post" action="/console/sign-out" {
+                form method="post" action=(sign_in::OUT) {
                     (form_token(operator))
                     button.quiet type="submit" { "Sign out" }
                 }
@@ -141,7 +144,7 @@ impl IntoResponse for Failed {
                 h1 { (problem.title()) }
                 p { (printable(problem.detail())) "." }
                 p.faint { "Code " code { (problem.code()) } }
-                p { a href="/console" { "Back to the overview" } }
+                p { a href=(HOME) { "Back to the overview" } }
             }
         };
         Page::for_anyone(problem.status(), problem.title(), &body).into_response()
@@ -175,7 +178,7 @@ fn document(title: &str, top: &Markup, body: &Markup) -> Markup {
             body {
                 a.skip href="#content" { "Skip to the content" }
                 header {
-                    a.brand href="/console" {
+                    a.brand href=(HOME) {
                         img src=(ICON) alt="" width="22" height="22";
                         "Portcullis"
                     }
@@ -192,15 +195,12 @@ fn document(title: &str, top: &Markup, body: &Markup) -> Markup {
 ///
 /// Names are exact, and a blank at either end of one makes it another: such blanks are written out too.
 pub(super) fn name(text: &str) -> Markup {
-    let inner = text.trim_matches(' ');
-    let blanks = |text: &str| "\\u{20}".repeat(text.len());
-    let (before, after) = match text.split_once(inner) {
-        Some((before, after)) if !inner.is_empty() => (before, after),
-        _ => (text, ""),
-    };
+    let rest = text.trim_start_matches(' ');
+    let inner = rest.trim_end_matches(' ');
+    let blanks = |count: usize| "\\u{20}".repeat(count);
     html! { bdi.name {
         @if text.is_empty() { span.faint { "(empty)" } }
-        (blanks(before)) (printable(inner)) (blanks(after))
+        (blanks(text.len() - rest.len())) (printable(inner)) (blanks(rest.len() - inner.len()))
     } }
 }
 

@@ -23,7 +23,7 @@ use crate::authority::http::{EdgeWait, Problem, RestorationRequest, RevocationRe
 use crate::authority::request::MAX_REASON_BYTES;
 use crate::authority::sessions::{Name, Owned};
 use crate::authority::{Authority, clock};
-use crate::revocation::{Kind, MAX_NAME_BYTES};
+use crate::revocation::Kind;
 use crate::time::UnixTime;
 
 pub(in super::super) const REVOKE: &str = "/console/revoke";
@@ -33,6 +33,33 @@ pub(in super::super) const RESTORE: &str = "/console/restore";
 /// How long the page after a deed is held back for edges: most have it after some hundred milliseconds, and
 /// the page says how many have it.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// Where it is asked whether something is to be revoked, and where that is done. The names are in the address with
+/// every character escaped, since browsers change line breaks and others in the fields of a form, and names are
+/// exact.
+pub(super) fn revoke_address(
+    kind: Kind,
+    issuer: &str,
+    value: &str,
+    subject: Option<&str>,
+) -> String {
+    // A cut-off is of a subject, and has none besides.
+    let subject = subject.filter(|_| !kind.is_cut_off());
+    href(
+        REVOKE,
+        &[
+            ("kind", Some(kind.name())),
+            ("issuer", Some(issuer)),
+            ("value", Some(value)),
+            ("subject", subject),
+        ],
+    )
+}
+
+/// Where it is asked whether an entry is to be restored.
+pub(super) fn restore_address(id: &str) -> String {
+    href(RESTORE, &[("id", Some(id))])
+}
 
 /// What is to be revoked, as a link or a form names it.
 struct Wanted {
@@ -65,23 +92,14 @@ impl Wanted {
         })
     }
 
-    /// Where it is asked for, and where it is done. The names are in the address with every character escaped,
-    /// since browsers change line breaks and others in the fields of a form, and names are exact.
+    /// Where it is done.
     fn address(&self) -> String {
         self.address_at(&self.issuer)
     }
 
-    /// The same at another issuer.
+    /// Where the same is asked for at another issuer.
     fn address_at(&self, issuer: &str) -> String {
-        href(
-            REVOKE,
-            &[
-                ("kind", Some(self.kind.name())),
-                ("issuer", Some(issuer)),
-                ("value", Some(&self.value)),
-                ("subject", self.subject.as_deref()),
-            ],
-        )
+        revoke_address(self.kind, issuer, &self.value, self.subject.as_deref())
     }
 
     /// The page of the user that it concerns, where that is known.
@@ -190,7 +208,7 @@ pub(in super::super) async fn ask_restore(
 }
 
 fn restoration(operator: &Operator, entry: &EntryAnswer, warning: Option<&str>) -> Page {
-    let back = href("/console/revocation", &[("id", Some(&entry.id))]);
+    let back = entries::address(&entry.id);
     let asked = [("id", Some(&*entry.id)), ("seen", Some(&*stamp(entry)))];
     let body = html! {
         section.card.narrow {
@@ -284,11 +302,11 @@ async fn carry_out(
 /// Waits for edges, and leads to the entry, which says how far it has come.
 async fn done(authority: &Authority, answer: RevocationAnswer) -> Result<Response, Failed> {
     let done = match answer.outcome {
-        OutcomeName::Revoked => "revoked",
-        OutcomeName::AlreadyRevoked => "already",
-        OutcomeName::Restored => "restored",
-        OutcomeName::Withdrawn => "withdrawn",
-        OutcomeName::AlreadyExpired | OutcomeName::NotRevoked => "",
+        OutcomeName::Revoked => Some("revoked"),
+        OutcomeName::AlreadyRevoked => Some("already"),
+        OutcomeName::Restored => Some("restored"),
+        OutcomeName::Withdrawn => Some("withdrawn"),
+        OutcomeName::AlreadyExpired | OutcomeName::NotRevoked => None,
     };
     let Some(id) = answer.id else {
         let detail = match answer.outcome {
@@ -300,8 +318,10 @@ async fn done(authority: &Authority, answer: RevocationAnswer) -> Result<Respons
     if let Some(sequence) = answer.sequence {
         reached(authority, sequence, Some(EdgeWait::of(WAIT))).await;
     }
-    let asked = [("id", Some(&*id)), ("done", Some(done))];
-    Ok(to(&href("/console/revocation", &asked)))
+    Ok(to(&href(
+        entries::ONE,
+        &[("id", Some(&*id)), ("done", done)],
+    )))
 }
 
 /// When the user of a session signed in, as far as edges have reported it: as with sessions that users end
@@ -339,5 +359,3 @@ fn reason_field() -> Markup {
         p.hint { "For those who read the history. It stays with the entry." }
     }
 }
-
-const _: () = assert!(MAX_NAME_BYTES == 1024, "what `maxlength` of names is");

@@ -19,7 +19,7 @@ use crate::authority::Authority;
 use crate::authority::http::Problem;
 use crate::authority::http::revocations::{self, EntryAnswer, EventAnswer, ListQuery};
 
-const PATH: &str = "/console/audit";
+pub(in super::super) const PATH: &str = "/console/audit";
 
 /// The page.
 pub(in super::super) async fn show(
@@ -99,7 +99,7 @@ fn events(found: &[EntryAnswer]) -> Markup {
                 td data-label="What" { (entries::deed(event.action)) }
                 th scope="row" data-label="Name" {
                     span.faint { (entries::words(entry.kind)) } " "
-                    a href=(href("/console/revocation", &[("id", Some(&entry.id))])) { (entries::target(entry)) }
+                    a href=(entries::address(&entry.id)) { (entries::target(entry)) }
                 }
                 td data-label="Reason" { (entries::reason(&event.reason)) }
             } } }
@@ -122,7 +122,7 @@ fn lines(lines: &[Line]) -> Markup {
                     @match &line.entry {
                         Some(entry) => {
                             (line.deed.text()) " "
-                            a href=(href("/console/revocation", &[("id", Some(entry))])) { "an entry" }
+                            a href=(entries::address(entry)) { "an entry" }
                         },
                         None => (line.deed.text()),
                     }

@@ -11,6 +11,8 @@ use super::{Failed, Page, Section, count, name, nothing, optional, time};
 use crate::authority::Authority;
 use crate::authority::http::edges::{self, EdgeAnswer, EdgesAnswer, EdgesQuery};
 
+pub(in super::super) const PATH: &str = "/console/edges";
+
 /// More than that are counted, not listed.
 const MOST: usize = 500;
 

@@ -16,6 +16,15 @@ use crate::authority::http::revocations::{self, EntryAnswer, EventAnswer, ListQu
 use crate::authority::http::{EdgeWait, Problem};
 use crate::revocation::Kind;
 
+pub(in super::super) const PATH: &str = "/console/revocations";
+
+pub(in super::super) const ONE: &str = "/console/revocation";
+
+/// The page of an entry.
+pub(super) fn address(id: &str) -> String {
+    href(ONE, &[("id", Some(id))])
+}
+
 /// The list, newest first.
 pub(in super::super) async fn list(
     State(authority): State<Arc<Authority>>,
@@ -41,7 +50,7 @@ pub(in super::super) async fn list(
         .0;
     let next = found.next_cursor.map(|cursor| {
         href(
-            "/console/revocations",
+            PATH,
             &[
                 ("kind", asked.given("kind")),
                 ("issuer", asked.given("issuer")),
@@ -52,7 +61,7 @@ pub(in super::super) async fn list(
     });
     let body = html! {
         h1 { "Revocations" }
-        form.filter method="get" action="/console/revocations" {
+        form.filter method="get" action=(PATH) {
             div { label for="kind" { "Kind" }
                 select #kind name="kind" {
                     option value="" { "all" }
@@ -97,7 +106,7 @@ pub(in super::super) async fn one(
                 h2 { "The entry" }
                 (facts(&entry))
                 @if operator.may_act() && entry.in_force {
-                    p { a.button href=(href("/console/restore", &[("id", Some(&entry.id))])) { "Restore" } }
+                    p { a.button href=(super::act::restore_address(&entry.id)) { "Restore" } }
                 }
             }
             section.card {
@@ -231,7 +240,7 @@ fn row(entry: &EntryAnswer) -> Markup {
     html! {
         tr {
             th scope="row" data-label="Name" {
-                a href=(href("/console/revocation", &[("id", Some(&entry.id))])) { (target(entry)) }
+                a href=(address(&entry.id)) { (target(entry)) }
             }
             td data-label="Kind" { (words(entry.kind)) }
             td data-label="State" { (state(entry)) }

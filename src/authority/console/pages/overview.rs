@@ -62,7 +62,7 @@ async fn numbers(authority: &Arc<Authority>, console: &Console) -> Result<Markup
         section {
             h2 { "Edges" }
             (super::edges::table(&edges))
-            @if edges.more > 0 { p.more { a.button href="/console/edges" { "All edges" } } }
+            @if edges.more > 0 { p.more { a.button href=(super::edges::PATH) { "All edges" } } }
         }
     })
 }

@@ -15,9 +15,9 @@ use crate::authority::http::revocations::{self, EntryAnswer, ListQuery};
 use crate::authority::http::sessions::{SessionAnswer, SessionsQuery};
 use crate::authority::http::{self, Problem};
 use crate::authority::sessions::Name;
-use crate::revocation::Kind;
+use crate::revocation::{Kind, MAX_NAME_BYTES};
 
-pub(super) const PATH: &str = "/console/search";
+pub(in super::super) const PATH: &str = "/console/search";
 
 /// Issuers that are offered, and that a session is looked for at.
 const MOST_ISSUERS: usize = 100;
@@ -115,7 +115,7 @@ pub(in super::super) async fn show(
                         }
                     }
                     label for="name" { "Name" }
-                    input #name type="text" name="name" required maxlength="1024" spellcheck="false"
+                    input #name type="text" name="name" required maxlength=(MAX_NAME_BYTES) spellcheck="false"
                         autocapitalize="off" autocomplete="off" value=[asked.typed("name")];
                     (issuer_field(&issuers, issuer))
                     button type="submit" { "Find" }
@@ -134,7 +134,7 @@ pub(in super::super) async fn show(
 /// For pasting a token.
 pub(super) fn token_form(operator: &Operator) -> Markup {
     html! {
-        form method="post" action="/console/token" autocomplete="off" {
+        form method="post" action=(super::token::PATH) autocomplete="off" {
             (form_token(operator))
             label for="token" { "Token" }
             textarea #token name="token" rows="4" required spellcheck="false" autocapitalize="off"
@@ -150,7 +150,7 @@ pub(super) fn issuer_field(issuers: &[String], chosen: Option<&str>) -> Markup {
     html! {
         div {
             label for="issuer" { "Issuer " span.faint { "(any, if empty)" } }
-            input #issuer type="text" name="issuer" list="issuers" maxlength="1024" spellcheck="false"
+            input #issuer type="text" name="issuer" list="issuers" maxlength=(MAX_NAME_BYTES) spellcheck="false"
                 autocapitalize="off" value=[chosen];
             datalist #issuers { @for issuer in issuers { option value=(issuer) {} } }
         }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::super::Operator;
 use super::super::form::Asked;
 use super::{
-    Failed, Page, ROWS, Section, count, entries, href, more, name, nothing, optional, seconds,
+    Failed, Page, ROWS, Section, act, count, entries, href, more, name, nothing, optional, seconds,
     time, users,
 };
 use crate::authority::Authority;
@@ -20,7 +20,9 @@ use crate::authority::sessions::{Owned, Session};
 use crate::authority::store::from_hex;
 use crate::revocation::{Fingerprint, Kind};
 
-pub(super) const PATH: &str = "/console/sessions";
+pub(in super::super) const PATH: &str = "/console/sessions";
+
+pub(in super::super) const ONE: &str = "/console/session";
 
 /// The list.
 pub(in super::super) async fn list(
@@ -137,15 +139,7 @@ pub(super) async fn reported(
 }
 
 fn end_link(session: &SessionAnswer, kind: Kind, value: &str) -> String {
-    href(
-        "/console/revoke",
-        &[
-            ("kind", Some(kind.name())),
-            ("issuer", Some(&session.issuer)),
-            ("value", Some(value)),
-            ("subject", session.subject.as_deref()),
-        ],
-    )
+    act::revoke_address(kind, &session.issuer, value, session.subject.as_deref())
 }
 
 fn facts(session: &SessionAnswer) -> Markup {
@@ -214,7 +208,7 @@ fn row(session: &SessionAnswer) -> Markup {
     html! {
         tr {
             th scope="row" data-label="Session" {
-                a href=(href("/console/session", &asked)) { (name(called.unwrap_or_default())) }
+                a href=(href(ONE, &asked)) { (name(called.unwrap_or_default())) }
             }
             td data-label="State" { (state(session)) }
             td data-label="Subject" { @match &session.subject {

@@ -60,10 +60,11 @@ pub(in super::super) async fn enter(
     let Some((id, caller)) = recognised.filter(|(_, caller)| is_for_people(caller.role)) else {
         let counted = address.map(|address| console.attempts.failed(address, now));
         if let Some(Err(wait)) = counted {
-            let problem = Problem::too_many_attempts(wait.as_secs() + 1);
+            let seconds = wait.as_secs() + 1;
+            let problem = Problem::too_many_attempts(seconds);
             authority.tell_of_refusal(&asked, None, &problem);
-            let wait = (wait.as_secs() + 1).to_string();
-            return Ok(([("retry-after", wait)], Failed(problem)).into_response());
+            let wait = [("retry-after", seconds.to_string())];
+            return Ok((wait, Failed(problem)).into_response());
         }
         console
             .diary
@@ -81,7 +82,7 @@ pub(in super::super) async fn enter(
     let deed = line(Some(caller.name), address, Deed::SignedIn);
     console.diary.write(deed);
     let next = form.given("next").filter(|next| is_own(next));
-    let mut response = to(next.unwrap_or("/console"));
+    let mut response = to(next.unwrap_or(super::HOME));
     if let Some(cookie) = console.set_cookie(&cookie) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
@@ -123,7 +124,7 @@ fn is_own(next: &str) -> bool {
     let is_plain = next
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    let rest = next.strip_prefix("/console");
+    let rest = next.strip_prefix(super::HOME);
     is_plain && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 

@@ -13,7 +13,7 @@ use crate::authority::Authority;
 use crate::authority::http::Problem;
 use crate::authority::http::signals::{self, SignalAnswer, SignalEffect, SignalsQuery};
 
-const PATH: &str = "/console/signals";
+pub(in super::super) const PATH: &str = "/console/signals";
 
 /// The list, newest first.
 pub(in super::super) async fn list(

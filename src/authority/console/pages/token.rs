@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use super::super::diary::{Deed, Line};
 use super::super::form::Sent;
 use super::super::{Console, Operator};
-use super::{Failed, Page, Section, href, name, seconds, users};
+use super::{Failed, Page, Section, act, name, seconds, users};
 use crate::authority::http::Problem;
 use crate::authority::http::body::ReadJson;
 use crate::authority::http::check::check;
@@ -23,6 +23,8 @@ use crate::gate::{NamingRules, check_request_of};
 use crate::revocation::wire::{CheckAnswer, CheckRequest, Member};
 use crate::revocation::{CutOffBy, Kind};
 use crate::token::{LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
+
+pub(in super::super) const PATH: &str = "/console/token";
 
 /// What is read from a token.
 struct Names {
@@ -154,15 +156,10 @@ fn actions(operator: &Operator, names: &Names, member: Member, value: &str) -> M
         _ => return html! {},
     };
     let subject = names.check.subject.as_deref();
-    let asked = [
-        ("kind", Some(kind.name())),
-        ("issuer", Some(&*names.check.issuer)),
-        ("value", Some(value)),
-        ("subject", subject.filter(|_| !kind.is_cut_off())),
-    ];
+    let address = act::revoke_address(kind, &names.check.issuer, value, subject);
     html! {
         @if operator.may_act() {
-            " · " a href=(href("/console/revoke", &asked)) { (words) }
+            " · " a href=(address) { (words) }
         }
     }
 }

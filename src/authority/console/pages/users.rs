@@ -8,14 +8,14 @@ use maud::{Markup, html};
 
 use super::super::Operator;
 use super::super::form::Asked;
-use super::{Failed, Page, ROWS, Section, entries, href, more, name, seconds, sessions, time};
+use super::{Failed, Page, ROWS, Section, act, entries, href, more, name, seconds, sessions, time};
 use crate::authority::Authority;
 use crate::authority::http::revocations::{self, EntryAnswer, ListQuery};
 use crate::authority::http::sessions::{SessionsAnswer, SessionsQuery};
 use crate::authority::http::{self, Problem};
 use crate::revocation::Kind;
 
-const PATH: &str = "/console/user";
+pub(in super::super) const PATH: &str = "/console/user";
 
 /// A link to the page of a user.
 pub(super) fn link(issuer: &str, subject: &str) -> Markup {
@@ -135,10 +135,10 @@ fn signed_out(operator: &Operator, entry: &EntryAnswer) -> Markup {
                 @if let Some(session) = &entry.except_session { " Session " (name(session)) " goes on." }
             }
             p {
-                a href=(href("/console/revocation", &[("id", Some(&entry.id))])) { "The entry" }
+                a href=(entries::address(&entry.id)) { "The entry" }
                 @if operator.may_act() {
                     " · "
-                    a href=(href("/console/restore", &[("id", Some(&entry.id))])) { "Restore" }
+                    a href=(act::restore_address(&entry.id)) { "Restore" }
                 }
             }
         }
@@ -146,14 +146,10 @@ fn signed_out(operator: &Operator, entry: &EntryAnswer) -> Markup {
 }
 
 fn actions(operator: &Operator, issuer: &str, subject: &str) -> Markup {
-    let asked = [
-        ("kind", Some(Kind::Subject.name())),
-        ("issuer", Some(issuer)),
-        ("value", Some(subject)),
-    ];
+    let address = act::revoke_address(Kind::Subject, issuer, subject, None);
     html! {
         @if operator.may_act() {
-            p.actions { a.button.danger href=(href("/console/revoke", &asked)) { "Sign out everywhere" } }
+            p.actions { a.button.danger href=(address) { "Sign out everywhere" } }
         }
     }
 }
