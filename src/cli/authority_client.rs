@@ -24,12 +24,11 @@ mod error;
 
 pub use error::{ClientError, Distrust};
 
-/// Where the authority is, and how to speak to it.
+/// Where the authority is, and by what its certificate is believed.
 #[derive(Clone, Debug, Args)]
-// Its name would be that of the command's own arguments, which clap takes for one group.
 #[group(skip)]
-pub struct Arguments {
-    /// The authority's URL
+pub struct Place {
+    /// The authority's URL; with TLS, by a name that its certificate has
     #[arg(
         long,
         value_name = "URL",
@@ -37,14 +36,24 @@ pub struct Arguments {
         default_value = "http://127.0.0.1:10002"
     )]
     pub authority: String,
+    /// The certificate authority to trust, PEM [default: the public ones]
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_AUTHORITY_CA")]
+    pub certificate_authority: Option<PathBuf>,
+}
+
+/// Where the authority is, and how to speak to it.
+#[derive(Clone, Debug, Args)]
+// Its name would be that of the command's own arguments, which clap takes for one group.
+#[group(skip)]
+pub struct Arguments {
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
     /// The file with the secret that `portcullis credential` printed; or set
     /// `PORTCULLIS_CREDENTIAL` to the secret itself
     // No flag takes the secret itself: every user of the machine could read it.
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_CREDENTIAL_FILE")]
     pub credential_file: Option<PathBuf>,
-    /// The certificate authority to trust, PEM [default: the public ones]
-    #[arg(long, value_name = "FILE", env = "PORTCULLIS_AUTHORITY_CA")]
-    pub certificate_authority: Option<PathBuf>,
     /// Print the authority's answer as JSON
     #[arg(long)]
     pub json: bool,
@@ -72,36 +81,31 @@ impl Client {
     ///
     /// [`ClientError::Read`], [`ClientError::Certificate`] and [`ClientError::Credential`].
     pub fn new(arguments: &Arguments) -> Result<Self, ClientError> {
-        let authority = arguments.certificate_authority.as_deref();
         Ok(Self {
             credential: credential(arguments)?,
-            ..Self::without_credential(&arguments.authority, authority)?
+            ..Self::without_credential(&arguments.place)?
         })
     }
 
-    /// A client that shows no credential, of the authority at this URL, which is trusted by the public
-    /// certificate authorities or by this one.
+    /// A client that shows no credential.
     ///
     /// # Errors
     ///
     /// [`ClientError::Read`] and [`ClientError::Certificate`].
-    pub fn without_credential(
-        url: &str,
-        certificate_authority: Option<&Path>,
-    ) -> Result<Self, ClientError> {
+    pub fn without_credential(place: &Place) -> Result<Self, ClientError> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             // Only one address is meant; a redirect would carry the credential elsewhere.
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_await_100(Some(BODY_WAIT));
-        if let Some(path) = certificate_authority {
+        if let Some(path) = &place.certificate_authority {
             let roots = RootCerts::new_with_certs(&certificates(path)?);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         Ok(Self {
             agent: config.build().into(),
-            base: url.trim_end_matches('/').to_owned(),
+            base: place.authority.trim_end_matches('/').to_owned(),
             credential: None,
         })
     }

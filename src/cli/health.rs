@@ -1,13 +1,12 @@
 //! `portcullis health`: whether a server is ready, for containers that hold no other program to ask with.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::CommandError;
-use super::authority_client::Client;
+use super::authority_client::{Client, Place};
 
 /// Less than what engines give a health check by default (30 s), so that the reason is in its output.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
@@ -15,17 +14,9 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// The arguments of `portcullis health`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The authority's URL; with TLS, by a name that its certificate has
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "PORTCULLIS_AUTHORITY",
-        default_value = "http://127.0.0.1:10002"
-    )]
-    pub authority: String,
-    /// The certificate authority to trust, PEM [default: the public ones]
-    #[arg(long, value_name = "FILE", env = "PORTCULLIS_AUTHORITY_CA")]
-    pub certificate_authority: Option<PathBuf>,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
     /// What is asked for there; `/ready` on the port of Envoy's admin interface asks Envoy
     #[arg(long, value_name = "PATH", default_value = "/readyz")]
     pub path: String,
@@ -39,8 +30,6 @@ pub struct Arguments {
 ///
 /// [`CommandError::Client`] with the reason.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
-    let authority = arguments.certificate_authority.as_deref();
-    Client::without_credential(&arguments.authority, authority)?
-        .expect_ready(&arguments.path, ANSWERED_WITHIN)?;
+    Client::without_credential(&arguments.place)?.expect_ready(&arguments.path, ANSWERED_WITHIN)?;
     writeln!(output, "ready").map_err(CommandError::Output)
 }
