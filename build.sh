@@ -26,6 +26,7 @@ oidc_provider_package="oidc-provider@9.13.3"
 oauth_client_package="oauth4webapi@3.8.8"
 browser_driver_package="playwright-core@1.65.1"
 cyclonedx_version="0.5.9"
+yaml_package="pyyaml==6.0.3"
 
 say() {
     printf '==> %s\n' "$*" >&2
