@@ -117,9 +117,8 @@ struct KeyMetrics {
 
 impl Metrics {
     pub(super) fn new(policy: &Policy) -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        let build = format!("portcullis.build_info.{version}");
-        record(define(MetricType::Gauge, &build), 1);
+        let build = concat!("portcullis.build_info.", env!("CARGO_PKG_VERSION"));
+        record(define(MetricType::Gauge, build), 1);
         let sources: Vec<_> = policy.key_sources().collect();
         let row = |outcome: Outcome| {
             let total = define(MetricType::Counter, &outcome.metric_name());
