@@ -67,6 +67,8 @@ mod status_list;
 mod status_lists;
 mod streams;
 mod suspicion;
+#[path = "../support/theft.rs"]
+mod theft;
 #[path = "../support/token.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod token;

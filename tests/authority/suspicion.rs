@@ -14,27 +14,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::process::{Authority, ISSUER, binary, directory, until};
+use super::theft::reports_of_theft;
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A session that two clients use in turn from two networks, one in each of the last minutes.
+/// A session that two clients use in turn.
 fn steal(authority: &Authority, sid: &str) {
-    for minutes in (1..=6).rev() {
-        let (network, client) = if minutes % 2 == 0 {
-            ("203.0.113.0/24", "okhttp")
-        } else {
-            ("192.0.2.0/24", "curl")
-        };
-        let ago = minutes * 60_000;
-        let report = json!({
-            "issuer": ISSUER, "subject": "alice", "sid": sid, "first_seen_ago": ago,
-            "last_seen_ago": ago, "requests": 3,
-            "sightings": [{"network": network, "user_agent": client, "requests": 3,
-                           "last_seen_ago": ago}],
-        });
-        let body = json!({"version": 1, "reports": [report]});
+    for body in reports_of_theft(ISSUER, sid) {
         assert_eq!(authority.post("/v1/activity", &body).status, 204);
     }
 }

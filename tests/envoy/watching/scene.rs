@@ -14,7 +14,7 @@ use crate::observability::stats_tags;
 use crate::revocation::scene::{session, settings};
 use crate::support::{
     Authority, Bootstrap, Client, Envoy, ISSUER, JwksServer, Meddler, Plugin, Prometheus, Request,
-    Targets, Token, jwks, until,
+    Targets, Token, jwks, reports_of_theft, until,
 };
 
 /// How much faster time runs in Prometheus: an interval is 375 ms, an hour a minute and a half.
@@ -358,23 +358,10 @@ fn send_signal(authority: &Authority, token: &Token) -> u16 {
     answer.unwrap().status().as_u16()
 }
 
-/// A session that two clients use in turn from two networks, one in each of the last minutes.
+/// A session that two clients use in turn.
 fn steal(authority: &Authority, sid: &str) {
-    for minutes in (1..=6).rev() {
-        let (network, client) = if minutes % 2 == 0 {
-            ("203.0.113.0/24", "okhttp")
-        } else {
-            ("192.0.2.0/24", "curl")
-        };
-        let ago = minutes * 60_000;
-        let report = json!({
-            "issuer": ISSUER, "subject": "alice", "sid": sid, "first_seen_ago": ago,
-            "last_seen_ago": ago, "requests": 3,
-            "sightings": [{"network": network, "user_agent": client, "requests": 3,
-                           "last_seen_ago": ago}],
-        });
-        let body = json!({"version": 1, "reports": [report]}).to_string();
-        assert_eq!(authority.post("/v1/activity", &body).0, 204);
+    for body in reports_of_theft(ISSUER, sid) {
+        assert_eq!(authority.post("/v1/activity", &body.to_string()).0, 204);
     }
 }
 
