@@ -168,6 +168,11 @@ python_packages() {
     cp -- "$list" "$stamp"
 }
 
+# A virtual environment target/yaml whose Python reads YAML.
+need_yaml() {
+    python_package yaml "$yaml_package"
+}
+
 # cargo_tool CRATE VERSION PROGRAM: a program that cargo installs, in target/tools/bin.
 cargo_tool() {
     local crate=$1 version=$2 program=$3
