@@ -327,6 +327,7 @@ fn a_disk_that_turns_read_only_is_answered_503_and_loses_nothing() {
         return;
     };
     let authority = Authority::start(directory.path());
+    authority.manifest();
     for number in 0..100 {
         let answer = authority.revoke("session", &format!("s{number}"));
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -277,6 +277,7 @@ fn deltas_go_on_across_a_restart() {
 fn keys_do_not_pile_up_however_often_they_are_rotated() {
     let directory = directory();
     let authority = Authority::start(directory.path());
+    authority.manifest();
     let rotate = |seconds: u64| {
         let request = json!({ "overlap_seconds": seconds });
         authority.post("/v1/feed/keys", &request)
