@@ -29,7 +29,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
 use tokio::sync::watch;
 
 mod certificate;
@@ -169,7 +168,7 @@ pub struct Door {
     /// Bound already.
     pub listener: TcpListener,
     /// Where TLS is spoken.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Who may keep segments of the filter, beside the edge that has fetched them.
@@ -383,6 +382,10 @@ impl Authority {
         for_signals: Option<Door>,
         drain: Duration,
     ) -> io::Result<()> {
+        self.watch_certificate("main", &door);
+        if let Some(door) = &for_signals {
+            self.watch_certificate("signals", door);
+        }
         let stopping = || self.stopping.clone();
         let (sessions, ends) = (Arc::clone(&self.sessions), Arc::clone(&self.ends));
         let receivers = self.signals.clone();
@@ -406,6 +409,14 @@ impl Authority {
         })
         .await;
         served.and(received)
+    }
+
+    /// Reads a listener's certificate again whenever it changes, and shows until when it is good.
+    fn watch_certificate(&self, listener: &'static str, door: &Door) {
+        if let Some(certificate) = &door.certificate {
+            let shown = self.metrics.certificate(listener);
+            tokio::spawn(Arc::clone(certificate).follow(shown));
+        }
     }
 
     /// The limits for requests at this moment.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -76,7 +77,7 @@ impl Certificate {
     /// # Errors
     ///
     /// [`TlsError::Unusable`].
-    pub fn server(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+    pub(super) fn server(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
         let resolver: Arc<Self> = Arc::clone(self);
         let config = builder
@@ -86,14 +87,17 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Follows changes of the files, for ever.
-    pub async fn follow(self: Arc<Self>) {
+    /// Follows changes of the files, for ever, and shows the certificate's end in seconds since 1970.
+    pub(super) async fn follow(self: Arc<Self>, shown: Gauge) {
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         let mut reminded = None::<Instant>;
         loop {
             ticks.tick().await;
             if self.look() {
                 reminded = None;
+            }
+            if reminded.is_none() {
+                shown.set(self.end().map_or(0, seconds));
             }
             if reminded.is_none_or(|reminded| reminded.elapsed() >= REMINDER_INTERVAL) {
                 let now = Duration::from_millis(clock::now_milliseconds());
@@ -150,6 +154,14 @@ impl Certificate {
         }
         false
     }
+}
+
+/// Since 1970; 0 for what was before.
+fn seconds(instant: SystemTime) -> i64 {
+    let since = instant.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 impl ResolvesServerCert for Certificate {

@@ -24,8 +24,8 @@ mod labels;
 mod registering;
 
 use labels::{
-    CheckLabels, EventLabels, FetchLabels, ResponseLabels, SignOutLabels, StatusLabels,
-    SuspicionLabels,
+    CheckLabels, EventLabels, FetchLabels, ListenerLabels, ResponseLabels, SignOutLabels,
+    StatusLabels, SuspicionLabels,
 };
 
 /// The counters.
@@ -46,6 +46,7 @@ pub(super) struct Metrics {
     status_list_fetches: Family<FetchLabels, Counter>,
     status_lists: Gauge,
     sign_outs: Family<SignOutLabels, Counter>,
+    certificates: Family<ListenerLabels, Gauge>,
     commits: Counter,
     writes: Counter,
     changes: Counter,
@@ -117,6 +118,7 @@ impl Metrics {
             status_list_fetches: Family::default(),
             status_lists: Gauge::default(),
             sign_outs: Family::default(),
+            certificates: Family::default(),
             commits: Counter::default(),
             writes: Counter::default(),
             changes: Counter::default(),
@@ -150,6 +152,12 @@ impl Metrics {
         metrics.writable.set(1);
         metrics.register();
         metrics
+    }
+
+    /// Where the end of a listener's certificate is shown.
+    pub(super) fn certificate(&self, listener: &'static str) -> Gauge {
+        let labels = ListenerLabels { listener };
+        self.certificates.get_or_create(&labels).clone()
     }
 
     /// A status was asked for; `None` where it is not known.

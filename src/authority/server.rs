@@ -82,9 +82,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 ///
-/// When the listener cannot be handed to the runtime.
+/// When the listener cannot be handed to the runtime, or TLS be offered with the certificate.
 pub(super) async fn serve(
-    Door { listener, tls }: Door,
+    Door {
+        listener,
+        certificate,
+    }: Door,
     router: Router,
     bounds: Bounds,
     mut stopping: watch::Receiver<bool>,
@@ -92,7 +95,9 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let acceptor = tls.map(TlsAcceptor::from);
+    let tls = certificate.map(|certificate| certificate.server());
+    let acceptor = tls.transpose().map_err(io::Error::other)?;
+    let acceptor = acceptor.map(TlsAcceptor::from);
     let total = bounds.connections;
     tracing::info!(total, "connection limit");
     let room = Room {

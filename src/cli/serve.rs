@@ -19,7 +19,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::bounds::{BoundError, duration, number, short_duration};
 use crate::authority::{
-    Access, Authority, Certificate, Credentials, End, MAX_EXPIRY, MAX_LEASE, is_private,
+    Access, Authority, Certificate, Credentials, Door, End, MAX_EXPIRY, MAX_LEASE, is_private,
 };
 use crate::revocation::MAX_CLOCK_SKEW;
 
@@ -33,7 +33,7 @@ pub(super) use database::database_address;
 pub use error::ServeError;
 
 use database::open_database;
-use doors::{door, door_for_signals, expect_safe_console, listen, refusal, url};
+use doors::{door_for_signals, expect_safe_console, listen, refusal, url};
 use settings::Files;
 use supervisor::Notice;
 
@@ -277,10 +277,13 @@ async fn serve(
         .tls_certificate
         .as_ref()
         .zip(arguments.tls_key.as_ref());
-    let tls = tls
+    let certificate = tls
         .map(|(certificate, key)| Certificate::open(certificate, key))
         .transpose()?;
-    let door = door(listen(arguments)?, tls)?;
+    let door = Door {
+        listener: listen(arguments)?,
+        certificate,
+    };
     let for_signals = files.signals.as_ref().map(door_for_signals).transpose()?;
     let (stop, stopping) = watch::channel(false);
     let told = Arc::new(AtomicBool::new(false));

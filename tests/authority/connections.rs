@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::access::warnings;
 use super::certificate::make_certificate;
@@ -64,6 +64,9 @@ fn a_certificate_that_has_to_be_replaced_is_told() {
     let (authority, certificate) = with_tls(directory.path());
     // It is for two days.
     until(|| !warnings(&authority, "the certificate expires soon").is_empty());
+    let day = 86_400.0;
+    let left = seconds_left(&authority);
+    assert!((1.9 * day..=2.0 * day).contains(&left), "{left}");
     let key = directory.path().join("key.pem");
     let status = Command::new("openssl")
         .args(["x509", "-days", "-1", "-in", &certificate, "-signkey"])
@@ -72,6 +75,8 @@ fn a_certificate_that_has_to_be_replaced_is_told() {
         .status();
     assert!(status.unwrap().success());
     until(|| authority.log().contains("the certificate has expired"));
+    let left = seconds_left(&authority);
+    assert!((-1.1 * day..0.0).contains(&left), "{left}");
     let trusting = ["stats", "--certificate-authority", &certificate];
     let output = authority.command(&trusting);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -82,10 +87,22 @@ fn a_certificate_that_has_to_be_replaced_is_told() {
     );
 }
 
+/// Until the certificate of the main listener expires, by its metric.
+fn seconds_left(authority: &Authority) -> f64 {
+    let page = authority.get("/metrics").text();
+    let name = r#"portcullis_certificate_expiry_timestamp_seconds{listener="main"} "#;
+    let end = page.lines().find_map(|line| line.strip_prefix(name));
+    let end: f64 = end.expect("a certificate's end").parse().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    end - now.unwrap().as_secs_f64()
+}
+
 #[test]
 fn tls_on_a_plain_listener_is_logged() {
     let directory = directory();
     let authority = Authority::start(directory.path());
+    let page = authority.get("/metrics").text();
+    assert!(!page.contains("portcullis_certificate_expiry_timestamp_seconds{"));
     // The beginning of a handshake (RFC 8446).
     let mut stream = connection(&authority, "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00");
     let mut answer = Vec::new();

@@ -110,6 +110,13 @@ impl Metrics {
             Unit::Seconds,
             self.clock_difference.clone(),
         );
+        // Without TLS, there is none.
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the certificate of a listener, `main` or `signals`, expires, since 1970; 0 if that cannot be read",
+            Unit::Seconds,
+            self.certificates.clone(),
+        );
         self.register_edges();
         self.register_replica();
         self.register_status_lists();

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 
 use super::{Arguments, ServeError};
 use crate::authority::{Authority, Certificate, Door, SignalsConfiguration, is_private};
@@ -47,35 +46,27 @@ pub(super) fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {
     })
 }
 
-/// Where callers connect, with a certificate that is read anew when its file has changed.
-pub(super) fn door(
-    listener: TcpListener,
-    tls: Option<Arc<Certificate>>,
-) -> Result<Door, ServeError> {
-    let tls = match tls {
-        Some(certificate) => {
-            tokio::spawn(Arc::clone(&certificate).follow());
-            Some(certificate.server()?)
-        }
-        None => None,
-    };
-    Ok(Door { listener, tls })
-}
-
 /// Where identity providers connect, as the signals file says.
 pub(super) fn door_for_signals(configuration: &SignalsConfiguration) -> Result<Door, ServeError> {
     let tls = configuration.tls.as_ref();
-    let tls = tls.map(|files| Certificate::open(&files.certificate, &files.key));
-    let tls = tls.transpose().map_err(ServeError::SignalsTls)?;
+    let certificate = tls.map(|files| Certificate::open(&files.certificate, &files.key));
+    let certificate = certificate.transpose().map_err(ServeError::SignalsTls)?;
     let address = configuration.listen;
     let listener =
         TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
-    door(listener, tls)
+    Ok(Door {
+        listener,
+        certificate,
+    })
 }
 
 /// The address that callers connect to.
 pub(super) fn url(door: &Door) -> Result<String, ServeError> {
     let address = door.listener.local_addr().map_err(ServeError::Serve)?;
-    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let scheme = if door.certificate.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     Ok(format!("{scheme}://{address}"))
 }
