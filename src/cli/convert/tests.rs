@@ -5,12 +5,23 @@ mod routes;
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use serde_json::json;
 
 use super::{jwt_authn as native_filter, *};
 use crate::cli::validate;
 use crate::token::fixtures::{es256, jwk_set};
+
+/// What editors know is what the schema says.
+fn expect_usual_spelling(configuration: &Value) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let schema = include_str!("../../../envoy/configuration.schema.json");
+        jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap()
+    });
+    let faults: Vec<_> = SCHEMA.iter_errors(configuration).collect();
+    assert!(faults.is_empty(), "{faults:?}\n{configuration:#}");
+}
 
 /// What comes out of the documents of a file: configurations, warnings and notes.
 struct Outcome {
@@ -40,6 +51,10 @@ impl Outcome {
         let remarks = Remarks::default();
         let converted = converted(&documents, &remarks, files).into_iter();
         outcome.configurations = converted.map(|one| one.configuration).collect();
+        outcome
+            .configurations
+            .iter()
+            .for_each(expect_usual_spelling);
         let told =
             |remark: &Remark| format!("{}: {}: {}", remark.line, remark.path, remark.message);
         let differences = remarks.differences.into_inner();

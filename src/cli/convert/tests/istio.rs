@@ -174,7 +174,7 @@ fn policies_count_together_whatever_their_order() {
     let configuration = outcome.valid();
     let there = json!({"claim_name": "sub", "present": true});
     let alice = json!({"claim_name": "sub", "equals": "alice"});
-    let keys = json!([{"key": "realm"}, {"key": "role"}]);
+    let keys = json!(["realm", "role"]);
     let role = |role: &str| json!({"claim_path": keys, "one_of": [role, [role]]});
     let with = |claims: Value| json!({"provider_name": "a-example", "claims": claims});
     let open = any(&json!([{"provider_name": "a-example"}, {"allow_missing": {}}]));

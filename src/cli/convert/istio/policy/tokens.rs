@@ -1,6 +1,6 @@
 //! What a policy asks of tokens, as a requirement can say it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::words::bracketed;
 use crate::cli::convert::clauses::{Need, Text};
@@ -90,7 +90,7 @@ pub(super) fn condition(key: &str, value: &Item<'_>, issuers: &[Issuer]) -> Opti
         _ => bracketed(key, CLAIMS)?,
     };
     let text = value.text()?;
-    let keys: Value = path.iter().map(|name| json!({"key": name})).collect();
+    let keys = json!(path);
     if text == "*" {
         value.differs(
             "a requirement cannot say that a claim is text or a list with something in it; hint: \
