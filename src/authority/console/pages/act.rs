@@ -223,7 +223,7 @@ fn restoration(operator: &Operator, entry: &EntryAnswer, warning: Option<&str>) 
                 }
             }
             p { "Tokens that this entry refuses are accepted again, if they have not expired and nothing else \
-                 refuses them." }
+                 refuses them. Sessions that it has ended are listed as ended until they are used again." }
             form method="post" action=(href(RESTORE, &asked)) {
                 (form_token(operator))
                 (reason_field())
