@@ -37,6 +37,12 @@ fail() {
     exit 1
 }
 
+# What is not tried here. `.ci/run` repeats it at its end, from the file that it names.
+skipped() {
+    say "SKIPPED: $*"
+    [[ -z ${PORTCULLIS_SKIPPED:-} ]] || printf '%s\n' "$*" >>"$PORTCULLIS_SKIPPED"
+}
+
 # missing WHAT COMMAND: one line, because the operator has exactly one thing to do.
 missing() {
     printf 'missing: %s; run: %s\n' "$1" "$2" >&2
