@@ -127,6 +127,7 @@ fn the_example_files_have_nothing_in_them_to_be_warned_of() {
     for file in [
         "envoy.yaml",
         "envoy-replicas.yaml",
+        "envoy-sign-in.yaml",
         "istio-trafficextension.yaml",
         "istio-wasmplugin.yaml",
         "envoy-gateway.yaml",

@@ -196,6 +196,7 @@ fn open_defaults(_: &mut World) {
     for name in [
         "envoy.yaml",
         "envoy-replicas.yaml",
+        "envoy-sign-in.yaml",
         "istio-wasmplugin.yaml",
         "istio-trafficextension.yaml",
         "envoy-gateway.yaml",
