@@ -25,6 +25,7 @@ sed -e 's/{address: 127\.0\.0\.1, port_value: 10000}/{address: 0.0.0.0, port_val
     -e "s/{address: 127\\.0\\.0\\.1, port_value: 10002}/{address: $one, port_value: 10002}/" \
     -e 's/{address: 127\.0\.0\.1, port_value: 10012}/{address: authority-2, port_value: 10002}/' \
     -e 's/{address: 127\.0\.0\.1, port_value: 10022}/{address: authority-3, port_value: 10002}/' \
+    -e 's/{address: 127\.0\.0\.1, port_value: 10021}/{address: idp, port_value: 10021}/' \
     -e "s#^\\( *\\)type: STATIC\$#$lookup#" \
     -e 's#{filename: target/portcullis\.wasm}#{filename: /etc/envoy/portcullis.wasm}#' \
     "$1" >"$2"

@@ -1,28 +1,31 @@
 #!/bin/sh
-# gate.sh BOOTSTRAP FEED: runs Envoy with the keys in /keys/gate and the feed's key in the file FEED, and
-# starts it anew when there are others.
+# gate.sh BOOTSTRAP FILE…: runs Envoy with the keys in /keys/gate/gate.env and in the files, one of which has
+# the feed's, and starts it anew when there are others.
 set -eu
 
-keys=/keys/gate/gate.env
+bootstrap=$1
+shift
+# What is left are the files with keys.
+set -- /keys/gate/gate.env "$@"
 
 say() {
     printf 'gate.sh: %s\n' "$*" >&2
 }
 
 sum() {
-    cat -- "$keys" "$2" | cksum
+    cat -- "$@" | cksum
 }
 
 # In a subshell of its own, so that no variable is left of the keys from before.
 start() {
     (
         set -a
-        # shellcheck source=/dev/null
-        . "$keys"
-        # shellcheck source=/dev/null
-        . "$2"
+        for file in "$@"; do
+            # shellcheck source=/dev/null
+            . "$file"
+        done
         set +a
-        exec envoy -c "$1" --config-yaml "$(cat /usr/local/lib/portcullis/metrics.yaml)" --concurrency 2 \
+        exec envoy -c "$bootstrap" --config-yaml "$(cat /usr/local/lib/portcullis/metrics.yaml)" --concurrency 2 \
             --disable-hot-restart --service-node "$(hostname)" --log-level warn --component-log-level wasm:debug
     ) &
     envoy=$!
@@ -34,6 +37,12 @@ end() {
 }
 
 trap 'end; exit 0' TERM INT
+
+# A browser calls the provider by the port that it is published on.
+if [ -n "${PORTCULLIS_IDP_PORT:-}" ]; then
+    sed "s#http://localhost:10021#http://localhost:$PORTCULLIS_IDP_PORT#" "$bootstrap" >/tmp/bootstrap.yaml
+    bootstrap=/tmp/bootstrap.yaml
+fi
 
 while true; do
     before=$(sum "$@")

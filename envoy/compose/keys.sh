@@ -9,6 +9,8 @@ set -eu
 
 issuer=https://issuer.example
 audience=api
+# The provider of the profile `idp`, as a browser calls it.
+provider=http://localhost:${PORTCULLIS_IDP_PORT:-10021}
 algorithms="ES256 RS256 EdDSA"
 library=/usr/local/lib/portcullis
 
@@ -60,6 +62,34 @@ make_keys() {
     rm -rf -- "$new"
 }
 
+# What the provider signs with, and what the gate shows to it. With `new` these stay: the provider reads them
+# at its start only.
+make_provider_keys() {
+    new=$(mktemp -d)
+    portcullis keygen --algorithm ES256 --out "$new/es256.jwk" >"$new/jwks.json"
+    secret=$(random)
+    write 0600 /keys/authority/idp.json <"$new/jwks.json"
+    write 0600 /keys/idp/es256.jwk <"$new/es256.jwk"
+    printf '%s\n' "$secret" | write 0600 /keys/idp/client.secret
+    printf "PORTCULLIS_DEMO_CLIENT_SECRET='%s'\nPORTCULLIS_DEMO_COOKIE_SECRET='%s'\n" "$secret" "$(random)" |
+        write 0600 /keys/sign-in/sign-in.env
+    rm -rf -- "$new"
+}
+
+# Which sign-outs the authority is told of. The keys are in a file, so that it misses no provider that does
+# not run.
+signals() {
+    cat <<SIGNALS
+listen: 0.0.0.0:10003
+allow_insecure_listen: true
+issuers:
+- issuer: $provider
+  keys: {jwks_file: idp.json}
+  client_ids: [gate]
+  receivers: {back_channel_logout: true}
+SIGNALS
+}
+
 # first_start FILE OPTION…: the public half of the key that signs the feed, which an authority makes when it
 # first works on its store, and prints when it is ready.
 first_start() {
@@ -92,6 +122,8 @@ case ${1:-} in
         sed 's#jwks_file: [^}]*}#jwks_file: jwks.json}#' "$library/authority.yaml" |
             write 0600 /keys/authority/authority.yaml
         [ -e /keys/gate/gate.env ] || make_keys
+        [ -e /keys/sign-in/sign-in.env ] || make_provider_keys
+        signals | write 0600 /keys/authority/signals.yaml
         # Not made anew: a database that is there goes on with them.
         [ -e /keys/database/password ] || random | tr -d '\n/+=' | write 0444 /keys/database/password
         [ -e /keys/authority/secret.key ] || random | write 0600 /keys/authority/secret.key
