@@ -38,45 +38,6 @@ impl Metrics {
             "Users that were to be signed out, by scope and outcome: `done`, or the code of the problem",
             self.sign_outs.clone(),
         );
-        registry.register("commits", "Commits to the store", self.commits.clone());
-        registry.register("writes", "Requests written", self.writes.clone());
-        registry.register("feed_changes", "Changes in the feed", self.changes.clone());
-        registry.register(
-            "write_failures",
-            "Requests refused because the store failed",
-            self.write_failures.clone(),
-        );
-        registry.register(
-            "store_writable",
-            "1 unless the last attempt to write failed",
-            self.writable.clone(),
-        );
-        registry.register(
-            "store_damaged_rows",
-            "Rows that could not be read when they had expired; the next start finds them missing",
-            self.damaged_rows.clone(),
-        );
-        registry.register(
-            "generations",
-            "Generations published",
-            self.generations.clone(),
-        );
-        registry.register(
-            "generation_failures",
-            "Generations that were not published",
-            self.generation_failures.clone(),
-        );
-        registry.register_with_unit(
-            "generation_build",
-            "Time to build and read back a generation",
-            Unit::Seconds,
-            self.generation_seconds.clone(),
-        );
-        registry.register(
-            "epochs",
-            "Epochs begun because edges were ahead",
-            self.epochs.clone(),
-        );
         registry.register(
             "entries",
             "Tokens, sessions and devices revoked",
@@ -117,10 +78,54 @@ impl Metrics {
             Unit::Seconds,
             self.certificates.clone(),
         );
+        self.register_store();
         self.register_edges();
         self.register_replica();
         self.register_status_lists();
         self.register_suspicions();
+    }
+
+    fn register_store(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("commits", "Commits to the store", self.commits.clone());
+        registry.register("writes", "Requests written", self.writes.clone());
+        registry.register("feed_changes", "Changes in the feed", self.changes.clone());
+        registry.register(
+            "write_failures",
+            "Requests refused because the store failed",
+            self.write_failures.clone(),
+        );
+        registry.register(
+            "store_writable",
+            "1 unless the last attempt to write failed",
+            self.writable.clone(),
+        );
+        registry.register(
+            "store_damaged_rows",
+            "Rows that could not be read when they had expired; the next start finds them missing",
+            self.damaged_rows.clone(),
+        );
+        registry.register(
+            "generations",
+            "Generations published",
+            self.generations.clone(),
+        );
+        registry.register(
+            "generation_failures",
+            "Generations that were not published",
+            self.generation_failures.clone(),
+        );
+        registry.register_with_unit(
+            "generation_build",
+            "Time to build and read back a generation",
+            Unit::Seconds,
+            self.generation_seconds.clone(),
+        );
+        registry.register(
+            "epochs",
+            "Epochs begun because edges were ahead",
+            self.epochs.clone(),
+        );
     }
 
     fn register_edges(&mut self) {
