@@ -90,6 +90,7 @@ pub use signals::{
     SubjectRule, TlsFiles, TransmitterSettings, UnknownSubjects,
 };
 pub use status_lists::SourceError;
+#[cfg(not(fuzzing))]
 pub(crate) use store::to_hex;
 pub use store::{
     Copied, CopyError, CopyProgress, Damage, Database, DatabaseAddress, DatabaseAddressError,

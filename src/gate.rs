@@ -43,7 +43,7 @@ pub use configuration::{Inspection, inspect as inspect_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use configuration::{cut_off_by, listed_claims};
 pub use decision::{Observer, Step};
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(any(target_family = "wasm", fuzzing)))]
 pub(crate) use dpop::{HEADER as PROOF_HEADER, SCHEME as PROOF_SCHEME};
 pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy, StreamRule, StreamRules};
