@@ -416,6 +416,8 @@ impl Authority {
     fn watch_certificate(&self, listener: &'static str, door: &Door) {
         if let Some(certificate) = &door.certificate {
             let shown = self.metrics.certificate(listener);
+            // At once: 0 would tell of one that cannot be read.
+            certificate.show_end(&shown);
             tokio::spawn(Arc::clone(certificate).follow(shown));
         }
     }

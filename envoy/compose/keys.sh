@@ -3,7 +3,7 @@
 #
 #   keys.sh            what is not there yet
 #   keys.sh new        other ones than there are: the authority and the gate take them without a restart,
-#                      and tokens from before are of no use any more
+#                      and the demo's tokens from before are of no use any more
 #   keys.sh replicas   what three authorities on a database need besides
 set -eu
 

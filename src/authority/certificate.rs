@@ -87,17 +87,20 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Follows changes of the files, for ever, and shows the certificate's end in seconds since 1970.
+    /// Shows when it ends, or the first of its chain, in seconds since 1970.
+    pub(super) fn show_end(&self, shown: &Gauge) {
+        shown.set(self.end().map_or(0, seconds));
+    }
+
+    /// Follows changes of the files, for ever, and shows when the certificate that is in force ends.
     pub(super) async fn follow(self: Arc<Self>, shown: Gauge) {
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         let mut reminded = None::<Instant>;
         loop {
             ticks.tick().await;
             if self.look() {
+                self.show_end(&shown);
                 reminded = None;
-            }
-            if reminded.is_none() {
-                shown.set(self.end().map_or(0, seconds));
             }
             if reminded.is_none_or(|reminded| reminded.elapsed() >= REMINDER_INTERVAL) {
                 let now = Duration::from_millis(clock::now_milliseconds());

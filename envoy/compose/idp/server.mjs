@@ -73,8 +73,7 @@ const provider = new Provider(issuer, {
         context.body = page('Sign out', `
 <p>You are signed in as ${escaped(context.oidc.session.accountId)}.</p>
 ${form}
-<button form="op.logoutForm" name="logout" value="yes" autofocus>Sign out</button>
-<button form="op.logoutForm">Stay signed in</button>`);
+<button form="op.logoutForm" name="logout" value="yes" autofocus>Sign out</button>`);
       },
       postLogoutSuccessSource: (context) => {
         context.body = page('Signed out', `<p>See what the gate says now: <a href="${gate}/">a page behind it</a></p>`);
@@ -117,9 +116,10 @@ const interaction = async (request, response) => {
   }
   let form = '';
   for await (const chunk of request.setEncoding('utf8')) {
-    form += chunk;
-    if (form.length > 4096) throw new Error('the form is too long');
+    // The rest is read, so that an answer can be given.
+    if (form.length <= 4096) form += chunk;
   }
+  if (form.length > 4096) throw new Error('the form is too long');
   const name = new URLSearchParams(form).get('login')?.trim();
   if (!name) {
     html(response, 200, signIn(uid));

@@ -74,7 +74,7 @@ impl Metrics {
         // Without TLS, there is none.
         registry.register_with_unit(
             "certificate_expiry_timestamp",
-            "When the certificate of a listener, `main` or `signals`, expires, since 1970; 0 if that cannot be read",
+            "When the certificate of a listener, `main` or `signals`, or one of its chain expires, since 1970; 0 if that cannot be read",
             Unit::Seconds,
             self.certificates.clone(),
         );
