@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::support::{Authority, ISSUER, jwks};
+use super::support::{Authority, ISSUER, jwks, make_certificate};
 use super::{Document, document, documents, files};
 
 /// Ends of names that a scraper sees beside the name itself.
@@ -26,9 +26,11 @@ fn page_of_the_authority() -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("signals.json");
     fs::write(directory.path().join("jwks.json"), jwks(&["es256"])).unwrap();
-    // What is counted by stream is shown when there is one.
+    let (certificate, key) = make_certificate(directory.path());
+    // What is told of a stream, or of a certificate, is shown when there is one.
     let signals = json!({
         "listen": "127.0.0.1:0",
+        "tls": {"certificate": certificate, "key": key},
         "issuers": [{"issuer": ISSUER, "keys": {"jwks_file": "jwks.json"}, "receivers": {}}],
         "streams": [{
             "name": "s", "issuer": ISSUER, "audiences": ["a"], "delivery": {"push": {}},
