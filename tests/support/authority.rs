@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::keys::jwks;
 use super::patience::until;
+use super::port::free_port;
 use super::process::{self, Authority as Process, binary, credential, revocation};
 use super::token::ISSUER;
 
@@ -96,18 +97,12 @@ impl Authority {
             scrape: secret("scrape"),
         };
         let file = directory.path().join("signals.json");
-        let write = |listen: &str| {
-            let mut signals = signals.clone();
-            signals["listen"] = listen.into();
-            fs::write(&file, signals.to_string()).expect("a file to write");
-        };
-        write("127.0.0.1:0");
+        let mut signals = signals.clone();
+        signals["listen"] = format!("127.0.0.1:{}", free_port()).into();
+        fs::write(&file, signals.to_string()).expect("a file to write");
         let path = file.to_str().expect("a path in UTF-8");
         let arguments = [&["--signals", path], arguments].concat();
-        let authority = Self::start_in(directory, secrets, &arguments);
-        // Where it was told to receive them is where it receives them after a restart.
-        write(&authority.signals_address().to_string());
-        authority
+        Self::start_in(directory, secrets, &arguments)
     }
 
     /// Another installation that has taken over the credentials of this one.
@@ -139,7 +134,7 @@ impl Authority {
     fn start_in(directory: TempDir, secrets: Secrets, arguments: &[&str]) -> Self {
         let mut authority = Self {
             process: None,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: SocketAddr::from(([127, 0, 0, 1], free_port())),
             signals_url: None,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             feed_keys: Vec::new(),

@@ -24,6 +24,7 @@ mod listener;
 mod meddler;
 mod patience;
 mod plugin;
+mod port;
 pub(crate) mod process;
 mod prometheus;
 mod random;

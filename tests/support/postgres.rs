@@ -1,7 +1,6 @@
 //! PostgreSQL servers of tests, each on a free port of loopback with a directory of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,12 @@ use tempfile::TempDir;
 
 #[path = "postgres/pooler.rs"]
 mod pooler;
+#[allow(
+    clippy::duplicate_mod,
+    reason = "a test that includes this may include others that need it"
+)]
+#[path = "port.rs"]
+mod port;
 #[path = "postgres/standby.rs"]
 mod standby;
 
@@ -21,6 +26,7 @@ mod standby;
 )]
 pub(crate) use {
     pooler::{Pooler, has_pooler},
+    port::free_port,
     standby::Pair,
 };
 
@@ -279,12 +285,6 @@ fn make_data(directory: &Path) {
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
-}
-
-/// A port that nothing listens on.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn spawn(directory: &Path, port: u16, settings: &[String]) -> Child {

@@ -8,6 +8,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+#[allow(
+    clippy::duplicate_mod,
+    reason = "a test that includes this may include others that need it"
+)]
+#[path = "port.rs"]
+mod port;
+
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -185,9 +192,9 @@ impl Cluster {
 /// A port that nothing listens on, and neither on the one 10,000 above, where a node of a cluster does.
 fn free_port() -> u16 {
     loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+        let port = port::free_port();
+        // That one as well is below those that Linux gives away by itself.
+        if port < 22_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
             return port;
         }
     }
