@@ -510,7 +510,8 @@ test_envoy() {
 # The tests in Envoy, in each of the older ones.
 #
 # Left out is what they expect of the newest Envoy and no older one does: how its own filters decide, and
-# that it does not tell a module why a connection failed; and of 1.36, a cluster with a `retry_policy`.
+# that it does not tell a module why a connection failed, and that access logs in JSON leave out what is not
+# there (before, it is null); and of 1.36, a cluster with a `retry_policy`.
 test_versions() {
     local version binary
     local -a left_out
@@ -518,7 +519,7 @@ test_versions() {
     build
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
     for version in "${older_envoys[@]}"; do
-        left_out=(--skip native:: --skip providers:: --skip tls_on_one_side_only)
+        left_out=(--skip native:: --skip providers:: --skip tls_on_one_side_only --skip watching::access_logs)
         if [[ $version == 1.36.* ]]; then
             left_out+=(--skip revocation::replicas::)
         fi
