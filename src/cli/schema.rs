@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::CommandError;
 
 /// Made from the list of all keys; a test fails when it is behind.
-const FILTER: &str = include_str!("../../envoy/configuration.schema.json");
+pub(super) const FILTER: &str = include_str!("../../envoy/configuration.schema.json");
 
 /// A test compares it with the keys that are read.
 const AUTHORITY: &str = include_str!("../../envoy/authority.schema.json");
