@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const FIRST: u16 = 11_000;
 const COUNT: u16 = 21_000;
 
-/// A port that nothing listens on, and that nobody else is given meanwhile.
+/// A port that nothing listens on, and that this gives to nobody else until it has given all others.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Neither two processes nor two that include this begin with the same one.
+    // Where several include this, in one process or in two, they begin far from one another.
     let start = process::id() as usize * 97 + (&raw const NEXT).addr() / 8;
     loop {
         let step = start + NEXT.fetch_add(1, Ordering::Relaxed);
